@@ -1,0 +1,23 @@
+"""Geometry, quantities, volumes, spectra and fields in memory. numpy and scipy only."""
+
+from surrogate3d.grid.field import Field, LetDefinition, Prescription
+from surrogate3d.grid.geometry import Grid
+from surrogate3d.grid.quantity import QUANTITIES, Quantity, quantity
+from surrogate3d.grid.spectrum import SPECIES_A, SPECIES_Z, Spectra, SpectrumAxes
+from surrogate3d.grid.volume import Volume, VolumeSet
+
+__all__ = [
+    "QUANTITIES",
+    "SPECIES_A",
+    "SPECIES_Z",
+    "Field",
+    "Grid",
+    "LetDefinition",
+    "Prescription",
+    "Quantity",
+    "Spectra",
+    "SpectrumAxes",
+    "Volume",
+    "VolumeSet",
+    "quantity",
+]

@@ -1,0 +1,67 @@
+"""The one table of names, symbols and units."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from surrogate3d.errors import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a number means.
+
+    Attributes:
+        name: identifier in code, in stores and in file names.
+        symbol: as printed in tables and figures.
+        unit: as printed; "1" for a pure number.
+        definition: one sentence.
+    """
+
+    name: str
+    symbol: str
+    unit: str
+    definition: str
+
+    @property
+    def label(self) -> str:
+        """Symbol with its unit, for axes and tables."""
+        return self.symbol if self.unit == "1" else f"{self.symbol} / {self.unit}"
+
+
+_ROWS = (
+    (
+        "dose_to_water",
+        "D_w",
+        "Gy",
+        "absorbed dose to water in the voxel's own medium (small-cavity conversion by TOPAS)",
+    ),
+    ("dose_to_medium", "D_m", "Gy", "absorbed dose to the voxel's own medium"),
+    ("dose_std", "s(D_w)", "Gy", "Monte Carlo standard error of dose_to_water, from the run's per-history deviation"),
+    ("LET_d", "LET_d", "keV/um", "dose-averaged LET; particles, medium and cut-off are in its LetDefinition"),
+    ("LET_t", "LET_t", "keV/um", "track-averaged LET; particles, medium and cut-off are in its LetDefinition"),
+    ("tracks", "n_tracks", "1", "tracks scored in the voxel: summed fluence times the face area across the beam"),
+    ("alpha", "alpha", "1/Gy", "linear coefficient of -ln S in the radiation field"),
+    ("beta", "beta", "1/Gy^2", "quadratic coefficient of -ln S in the radiation field"),
+    ("survival", "S", "1", "surviving fraction after all fractions at the voxel's own dose"),
+    ("effect", "-ln S", "1", "negative logarithm of the surviving fraction"),
+    ("RBE", "RBE", "1", "photon dose over ion dose at equal survival, at the voxel's own fraction dose"),
+    ("RBE_ref", "RBE(D_ref)", "1", "photon dose over ion dose at equal survival, at one reference dose everywhere"),
+    ("RBE10", "RBE10", "1", "photon dose over ion dose at 10 % survival"),
+    ("D_RBE", "D_RBE", "Gy (RBE)", "RBE-weighted dose, RBE(D per fraction) x D, all fractions"),
+    ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE (surrogate, not Monte Carlo)"),
+    ("mask", "mask", "1", "1 where the surrogate answers, 0 where the dose is too low or the input out of domain"),
+)
+
+QUANTITIES: dict[str, Quantity] = {row[0]: Quantity(*row) for row in _ROWS}
+
+
+def quantity(name: str) -> Quantity:
+    """Look a quantity up.
+
+    Raises:
+        UnknownNameError: the name is not in the table.
+    """
+    if name not in QUANTITIES:
+        raise UnknownNameError(f"unknown quantity {name!r}; known: {', '.join(QUANTITIES)}")
+    return QUANTITIES[name]
