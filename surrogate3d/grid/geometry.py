@@ -71,17 +71,17 @@ class Grid:
             (..., 3) positions, mm.
         """
         affine = self.affine
-        return np.asarray(np.asarray(index, dtype=float) @ affine[:3, :3].T + affine[:3, 3], dtype=float)
+        return np.asarray(np.asarray(index, dtype=float) @ affine[:3, :3].T + affine[:3, 3], dtype=np.float64)
 
     def index(self, position_mm: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Fractional voxel indices of positions: the inverse of `position_mm`. (..., 3) mm to (..., 3)."""
         affine = self.affine
         offset = np.asarray(position_mm, dtype=float) - affine[:3, 3]
-        return np.asarray(offset @ np.linalg.inv(affine[:3, :3]).T, dtype=float)
+        return np.asarray(offset @ np.linalg.inv(affine[:3, :3]).T, dtype=np.float64)
 
     def axis_mm(self, axis: int) -> npt.NDArray[np.float64]:
         """Distance of the voxel centres from voxel 0 along one index axis, mm."""
-        return np.arange(self.shape[axis]) * self.spacing_mm[axis]
+        return np.arange(self.shape[axis], dtype=np.float64) * self.spacing_mm[axis]
 
     def face_area_mm2(self, axis: int) -> float:
         """Area of the voxel face that is crossed by a beam along `axis`, mm^2."""

@@ -1,0 +1,116 @@
+"""What the engine takes each TOPAS scorer for, and what it refuses, by name and with the reason."""
+
+from __future__ import annotations
+
+from surrogate3d.errors import QuantityError, UnsupportedError
+from surrogate3d.grid import SPECIES_Z, LetDefinition
+from surrogate3d.io.topas_header import ScorerHeader
+from surrogate3d.io.topas_parameters import Parameters
+
+STRUCTURE_FILTER = "OnlyIncludeIfInRTStructure"
+"""The one filter that a dose or LET scorer may have: it masks voxels, it does not take a part of the field."""
+
+DOSE_VOLUMES = {"DoseToWater": "dose_to_water", "DoseToMedium": "dose_to_medium"}
+_UNITS = {"DoseToWater": "Gy", "DoseToMedium": "Gy", "ProtonLET": "MeV/mm/(g/cm3)", "Fluence": "/mm2"}
+_SPECIES_OF_Z = {z: species for species, z in SPECIES_Z.items()}
+_SPECIES_OF_PARTICLE = {"proton": "H", "alpha": "He"}
+
+
+def role_of(header: ScorerHeader, parameters: Parameters) -> str:
+    """What a scorer is for the engine: a volume name ("dose_to_water", "LET_d" ...) or a species ("H" ...).
+
+    Raises:
+        UnsupportedError: the engine has no use for it, or cannot trust it.
+        QuantityError: an unexpected unit.
+    """
+    quantity = header.quantity
+    if quantity.startswith(("RBE_", "DSB")):
+        raise UnsupportedError(f"{quantity}: RBE and survival fraction look the same here, and are scaled by one voxel")
+    if quantity not in _UNITS:
+        raise UnsupportedError(f"quantity {quantity} is not used")
+    if header.unit != _UNITS[quantity]:
+        raise QuantityError(f"{header.scorer}: {quantity} must be in {_UNITS[quantity]}, found {header.unit}")
+    if "Sum" not in header.columns:
+        raise UnsupportedError(f"{quantity} reports {', '.join(header.columns)}; Sum is needed")
+    if quantity == "Fluence":
+        return _fluence_role(header)
+    if header.binning:
+        raise UnsupportedError(f"{quantity} binned in energy; TOPAS divides no such bins, and the engine needs none")
+    foreign = [name for name, _ in header.filters if name != STRUCTURE_FILTER]
+    if foreign:
+        raise UnsupportedError(f"{quantity} filtered by {', '.join(foreign)} is only a part of the field")
+    if quantity == "ProtonLET":
+        return "LET_d" if _let_weighting(header, parameters) == "dose" else "LET_t"
+    return DOSE_VOLUMES[quantity]
+
+
+def _fluence_role(header: ScorerHeader) -> str:
+    if header.binning is None:
+        raise UnsupportedError("Fluence without energy bins")
+    species = species_of(header)
+    if species is None:
+        filters = ", ".join(f"{name} = {value}" for name, value in header.filters) or "none"
+        raise UnsupportedError(
+            f"Fluence with filter {filters}; one filter is read: OnlyIncludeParticlesOfAtomicNumber = Z (1 to 8) or "
+            'OnlyIncludeParticlesNamed = 1 "proton" (or "alpha")'
+        )
+    if header.binning.mode != "PreStep":
+        raise UnsupportedError(
+            f"Fluence binned by {header.binning.mode}, which is not the energy in the voxel; set EBinEnergy = PreStep"
+        )
+    return species
+
+
+def species_of(header: ScorerHeader) -> str | None:
+    """Species by the only filter of an energy-binned fluence scorer, None for any other scorer."""
+    if header.quantity != "Fluence" or header.binning is None or len(header.filters) != 1:
+        return None
+    name, value = header.filters[0]
+    words = value.replace('"', " ").split()
+    if name == "OnlyIncludeParticlesOfAtomicNumber" and len(words) == 1 and words[0].isdigit():
+        return _SPECIES_OF_Z.get(int(words[0]))
+    if name == "OnlyIncludeParticlesNamed" and len(words) == 2 and words[0] == "1":
+        return _SPECIES_OF_PARTICLE.get(words[1].lower())
+    return None
+
+
+def _let_weighting(header: ScorerHeader, parameters: Parameters) -> str:
+    """The weighting, "dose" or "track", which the header does not say."""
+    weighting = parameters.string(f"Sc/{header.scorer}/WeightBy", "Dose").lower()
+    if f"Sc/{header.scorer}/Quantity" not in parameters:
+        raise QuantityError(f"{parameters.files[0].name}: scorer {header.scorer} is not there, so WeightBy is unknown")
+    known = {"dose": "dose", "track": "track", "fluence": "track"}
+    if weighting not in known:
+        raise QuantityError(
+            f"{parameters.files[0].name}: WeightBy of {header.scorer} is {weighting!r}; known: {list(known)}"
+        )
+    return known[weighting]
+
+
+def let_definitions(headers: dict[str, ScorerHeader], parameters: Parameters) -> dict[str, LetDefinition]:
+    """What LET_d and LET_t mean, by OpenTOPAS scoring/TsScoreProtonLET.cc.
+
+    Args:
+        headers: by role.
+        parameters: of the run.
+
+    Raises:
+        QuantityError: an unknown weighting.
+    """
+    definitions: dict[str, LetDefinition] = {}
+    for role in ("LET_d", "LET_t"):
+        if role not in headers:
+            continue
+        prefix = f"Sc/{headers[role].scorer}"
+        lookup = parameters.boolean(f"{prefix}/UsePreStepLookup", False)
+        capped = role == "LET_d" and not lookup
+        definitions[role] = LetDefinition(
+            weighting="dose" if role == "LET_d" else "track",
+            particles="protons, primary and secondary" + ("" if lookup else ", with their delta electrons"),
+            medium="local medium, mass stopping power at unit density",
+            restricted=False,
+            max_scored_kev_um=parameters.number(f"{prefix}/MaxScoredLET", "LET", 100.0) if capped else None,
+            source=f"TOPAS ProtonLET, {'pre-step look-up' if lookup else 'step by step'}, "
+            f"WeightBy of {parameters.files[0].name}",
+        )
+    return definitions

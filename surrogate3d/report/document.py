@@ -1,0 +1,216 @@
+"""The report: one HTML file that needs no network, no script and no other file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import numpy as np
+
+from surrogate3d.io.atomic import atomic_file
+from surrogate3d.report.content import ReportContent
+from surrogate3d.report.figures import (
+    BAND_SIGMAS,
+    NEAR_VOXELS,
+    agreement,
+    depth_profiles,
+    error_histogram,
+    model_profiles,
+)
+from surrogate3d.report.markup import Html, definitions, element, figure, join, section, table
+from surrogate3d.report.slices import MapStyle, slices
+from surrogate3d.report.tables import model_tables, validation_tables
+
+_MAPS = {
+    "dose_to_water": ("Dose to water", "viridis", True),
+    "dose_to_medium": ("Dose to medium", "viridis", True),
+    "LET_d": ("Dose-averaged LET", "cividis", True),
+    "RBE": ("RBE", "viridis", False),
+    "RBE_std": ("Predicted standard deviation of RBE", "cividis", True),
+    "D_RBE": ("RBE-weighted dose", "viridis", True),
+    "alpha": ("alpha", "viridis", False),
+    "beta": ("beta", "viridis", False),
+    "survival": ("Surviving fraction", "viridis", False),
+}
+"""Title, colour map, whether the scale starts at zero; in reading order."""
+
+_INPUTS = ("dose_to_water", "dose_to_medium", "LET_d")
+"""Shown everywhere; all else only where the surrogate answers."""
+
+_MARKED = ("dose_to_water", "dose_to_medium", "RBE_std")
+"""Where directly simulated voxels are marked; the other maps stay clear of them."""
+
+_SELF_CONSISTENCY = (
+    "Self-consistency only. No high-statistics reference was given, so this report cannot say how accurate the maps "
+    "are. Where directly simulated voxels are shown, they were computed from the same scored spectra as the "
+    "prediction and share their statistical noise."
+)
+
+
+def write_report(content: ReportContent, path: str | Path, overwrite: bool = True) -> Path:
+    """Write the report as one self-contained HTML file, whole or not at all.
+
+    Args:
+        content: what it shows.
+        path: where to write.
+        overwrite: replace a report that is there.
+
+    Returns:
+        `path`.
+
+    Raises:
+        StoreError: the file exists and shall not be replaced, or it cannot be written.
+    """
+    text = render(content)
+    with atomic_file(path, overwrite=overwrite, expected_bytes=len(text)) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+    return Path(path)
+
+
+def render(content: ReportContent) -> str:
+    """The report as HTML text."""
+    sections = [
+        _header(content),
+        section("conditions", "What these numbers stand under", _conditions(content)),
+        section("maps", "Maps", *_maps(content)),
+        section("profiles", "Along the beam", _profiles(content)),
+        section("accuracy", "Agreement and errors", *_accuracy(content)),
+        section("models", "Other models, other biology", *_models(content)),
+        section("run", "Time and provenance", *_run(content)),
+        section("notes", "Notes", element("ul", *(element("li", note) for note in content.notes)))
+        if content.notes
+        else Html(""),
+    ]
+    style = files("surrogate3d.report").joinpath("report.css").read_text(encoding="utf-8")
+    head = element(
+        "head",
+        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
+        Html('<meta name="color-scheme" content="light dark">'),
+        element("title", content.title),
+        element("style", Html(style)),
+    )
+    body = element("body", element("main", join(part for part in sections if part)))
+    return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+
+
+def _header(content: ReportContent) -> Html:
+    first, *others = content.verdict or ("",)
+    cards = [
+        element(
+            "div",
+            element("dt", fact.label),
+            element("dd", element("strong", fact.value), Html(" "), element("span", fact.unit)),
+            element("dd", fact.note, class_="note"),
+            class_="card",
+        )
+        for fact in content.summary
+    ]
+    return element(
+        "header",
+        element("h1", content.title),
+        element("p", first, class_="verdict"),
+        *(element("p", sentence) for sentence in others),
+        element("dl", *cards, class_="cards") if cards else Html(""),
+    )
+
+
+def _conditions(content: ReportContent) -> Html:
+    told, dose = content.conditions, content.dose.quantity
+    asked, answered = int(content.mask.size), int(content.mask.sum())
+    grid = " x ".join(str(n) for n in content.grid.shape)
+    spacing = " x ".join(f"{mm:g}" for mm in content.grid.spacing_mm)
+    return definitions(
+        (
+            ("Dose", f"{dose.name.replace('_', ' ')} ({dose.unit}): {dose.definition}"),
+            ("Scale", told.prescription),
+            ("Cell line", told.cell_line),
+            ("Fractionation", f"{told.fractions} fraction{'s' * (told.fractions != 1)}; {told.fraction_dose}"),
+            ("Where it answers", f"{answered:,} of {asked:,} voxels. {told.mask_meaning}"),
+            ("LET", told.LET),
+            ("Model", told.model),
+            ("Reference", content.reference_origin if content.reference is not None else "none: self-consistency only"),
+            ("Grid", f"{grid} voxels of {spacing} mm"),
+            ("Isodose lines", f"per cent of {content.isodose_base_gy:.3g} {dose.unit}"),
+        )
+    )
+
+
+def _maps(content: ReportContent) -> Iterator[Html]:
+    for name, (title, cmap, from_zero) in _MAPS.items():
+        if name not in content.maps:
+            continue
+        told = content.maps[name].quantity
+        label = title.lower() if title != "RBE" else title
+        label = label.replace("rbe", "RBE").replace("let", "LET") + (f" / {told.unit}" if told.unit != "1" else "")
+        style = MapStyle(
+            label.replace("/um", "/\N{MICRO SIGN}m"), cmap, from_zero=from_zero, mark_points=name in _MARKED
+        )
+        values = content.maps[name].values
+        shown = values if name in _INPUTS else np.where(content.mask, values, np.nan)
+        yield figure(title, slices(content, shown, style, title), _sentence(told.definition))
+
+
+def _profiles(content: ReportContent) -> Html:
+    caption = [f"The line runs along the beam through voxel {content.focus}, the centroid of the 80 % isodose."]
+    if "RBE_std" in content.maps:
+        caption.append(f"The band is {BAND_SIGMAS} predicted standard deviations of the surrogate on each side.")
+    if content.points is not None:
+        caption.append(
+            f"Points are directly simulated voxels within {NEAR_VOXELS} voxels of the line on both lateral axes, "
+            "with their Monte Carlo standard error."
+        )
+    return figure("Depth profiles", depth_profiles(content), " ".join(caption))
+
+
+def _accuracy(content: ReportContent) -> Iterator[Html]:
+    if content.reference is None:
+        yield element("p", _SELF_CONSISTENCY, class_="notice")
+    if content.reference is not None or content.points is not None:
+        target = "direct simulation" if content.reference is None else "the reference"
+        caption = "The dashed line is equality. Bars are Monte Carlo standard errors of the direct simulation."
+        yield figure(f"Predicted against {target}", agreement(content), caption)
+    errors = content.errors_percent()
+    if errors:
+        yield figure(
+            "Errors by method",
+            error_histogram(errors),
+            "All methods answer from the same scored input. The reference has noise of its own, which is in every "
+            "curve: the tables give it as floor and subtract it in rms_net.",
+        )
+        style = MapStyle("(surrogate / reference - 1) / %", "RdBu_r", symmetric=True, mark_points=True)
+        yield figure(
+            "Where the errors are",
+            slices(content, errors["surrogate"], style, "Relative error of RBE"),
+            "Red: the surrogate is above the reference; blue: below.",
+        )
+    if content.validation is not None:
+        yield from validation_tables(content.validation)
+
+
+def _models(content: ReportContent) -> Iterator[Html]:
+    found = tuple(model_tables(content))
+    if found:
+        yield element(
+            "p",
+            "Published LET models were fitted to other cell lines and data. They answer a different biological "
+            "question, so what follows is the difference between models. It is not an error of either.",
+        )
+        if content.published_models:
+            caption = "Along the same line as above. The surrogate answers for the cell line named at the top."
+            yield figure("Published models along the beam", model_profiles(content), caption)
+        yield from found
+
+
+def _run(content: ReportContent) -> Iterator[Html]:
+    if content.timings_s:
+        rows = [(step, f"{seconds:.3g}") for step, seconds in content.timings_s.items()]
+        yield table("Wall time by step", ("step", "seconds"), rows)
+    if content.provenance:
+        text = json.dumps(content.provenance, indent=2, default=str, ensure_ascii=False)
+        yield element("details", element("summary", "Provenance"), element("pre", text))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
