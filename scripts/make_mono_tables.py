@@ -2,7 +2,7 @@
 
 One voxel per species and energy bin of the engine's standard axes, irradiated with the bin's representative energy
 only. Every energy is simulated until its own standard errors reach the targets, nothing is smoothed, and all cell
-lines share their tracks. With the default targets this takes about a quarter of an hour on one core.
+lines share their tracks. With the default targets this takes about ten minutes on one core.
 
     python scripts/make_mono_tables.py
 """
@@ -34,7 +34,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cell-lines", nargs="+", default=["HSG", "V79"])
     parser.add_argument("--alpha-se", type=float, default=0.003, help="target relative standard error of alpha")
     parser.add_argument("--rbe-se", type=float, default=0.0015, help="target relative standard error of RBE(2 Gy)")
-    parser.add_argument("--max-nuclei", type=int, default=400_000, help="for one energy")
+    parser.add_argument("--max-nuclei", type=int, default=1_500_000, help="for one energy")
     parser.add_argument("--seed", type=int, default=20_261_121)
     parser.add_argument("--out", type=Path, default=FOLDER)
     return parser.parse_args()

@@ -237,29 +237,29 @@ class Gsm2MonteCarlo:
 
     def _voxel(self, task: VoxelTask, seed: int, target_se: float) -> list[VoxelResponse]:
         lines = [known_line(name) for name in task.cell_lines]
-        answers: dict[str, VoxelResponse] = {}
+        answers: dict[CellLine, VoxelResponse] = {}
         for geometry in dict.fromkeys((line.gsm2.r_d, line.gsm2.R_n) for line in lines):
-            same = [line for line in lines if (line.gsm2.r_d, line.gsm2.R_n) == geometry]
-            answers |= self._geometry(task, same, seed, target_se)
-        return [answers[line.name] for line in lines]
+            same = dict.fromkeys(line for line in lines if (line.gsm2.r_d, line.gsm2.R_n) == geometry)
+            answers |= self._geometry(task, list(same), seed, target_se)
+        return [answers[line] for line in lines]
 
     def _geometry(
-        self, task: VoxelTask, lines: list[CellLine], seed: int, target_se: float
-    ) -> dict[str, VoxelResponse]:
-        """All cell lines of one nucleus and domain size."""
-        sample = NucleusSampler(task, lines[0].gsm2.r_d, lines[0].gsm2.R_n, self.b_near, self.doses, seed)
-        tallies = {line.name: _Tally(sample.expected_q) for line in lines}
-        active, answers = list(lines), {}
+        self, task: VoxelTask, active: list[CellLine], seed: int, target_se: float
+    ) -> dict[CellLine, VoxelResponse]:
+        """All cell lines of one nucleus and domain size; `active` shrinks as they reach the target."""
+        sample = NucleusSampler(task, active[0].gsm2.r_d, active[0].gsm2.R_n, self.b_near, self.doses, seed)
+        tallies = {line: _Tally(sample.expected_q) for line in active}
+        answers = {}
         done, more = 0, FIRST_NUCLEI
         while active:
             survival, mean_q = sample(done, more, [line.gsm2 for line in active])
             done += more
             for line, values in zip(list(active), survival, strict=True):
-                tallies[line.name].add(values, mean_q)
-                S, left_out, relative_se = tallies[line.name].estimate()
+                tallies[line].add(values, mean_q)
+                S, left_out, relative_se = tallies[line].estimate()
                 if _worst(relative_se, S, sample.doses) <= target_se or done >= self.max_nuclei:
                     backend = f"{self.name}/{self.version}"
-                    answers[line.name] = response(task, line, self.doses, S, left_out, done, seed, backend)
+                    answers[line] = response(task, line, self.doses, S, left_out, done, seed, backend)
                     active.remove(line)
             more = N_BATCHES * math.ceil(min(done * (GROWTH - 1), max(self.max_nuclei - done, 1)) / N_BATCHES)
         return answers

@@ -110,11 +110,12 @@ class Ledger:
             self._responses, self._end = {}, 0
         with self.path.open("rb") as file:
             file.seek(self._end)
-            lines = file.read().splitlines(keepends=True)
+            lines = [line + b"\n" for line in file.read().split(b"\n")]
+        lines[-1] = lines[-1][:-1]  # what follows the last line end, mostly nothing
         for number, line in enumerate(lines):
             text = line[17:-1]
             whole = line.endswith(b"\n") and line[:17] == _checksum(text).encode() + b" "
-            if not whole and number == len(lines) - 1 and (self._end or _HEADER.startswith(line)):
+            if not whole and not any(lines[number + 1 :]) and (self._end or _HEADER.startswith(line)):
                 return
             if not whole or (self._end == 0 and line != _HEADER):
                 raise StoreError(self._complaint(line))

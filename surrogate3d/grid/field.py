@@ -46,10 +46,12 @@ class Prescription:
     Attributes:
         dose_scale: factor from the simulated sum to the stored dose and fluence.
         statement: in words, e.g. "2 Gy at p50 of the box (0, 0, 0)-(20, 20, 64)".
+        dose_gy: the prescribed dose of the whole treatment, Gy; None when only a scale was given.
     """
 
     dose_scale: float
     statement: str
+    dose_gy: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,7 +66,7 @@ class Field:
         volumes: by quantity name: `dose_to_water` and/or `dose_to_medium`, `LET_d`, `LET_t`, `dose_std` where scored.
         spectra: fluence spectra per species.
         halves: spectra of two independent halves of the histories, each scaled to the whole's expectation (so that
-            their mean is `spectra`); empty when there was a single run.
+            their mean, weighted by histories, is `spectra`); empty when there was a single run.
         halves_dose: `dose_to_water` of the same halves, (i, j, k) each.
         beam_axis: index axis (0, 1 or 2) nearest to the beam's direction.
         beam_sign: +1 when the beam travels towards larger indices, else -1.
@@ -89,12 +91,16 @@ class Field:
     def __post_init__(self) -> None:
         self.grid.require_same(self.volumes.grid, "volumes")
         for spectra in (self.spectra, *self.halves):
+            if not spectra.axes.matches(self.spectra.axes):
+                raise GridMismatchError("the halves have other spectrum axes than the whole")
             if spectra.shape != self.grid.shape:
                 raise GridMismatchError(f"spectra have shape {spectra.shape}, the grid {self.grid.shape}")
         if self.beam_axis not in (0, 1, 2) or self.beam_sign not in (-1, 1):
             raise QuantityError(f"beam must run along +-axis 0, 1 or 2; found {self.beam_sign} x {self.beam_axis}")
         if len(self.halves) not in (0, 2) or len(self.halves) != len(self.halves_dose):
             raise QuantityError("a field keeps either no halves or two, each with its dose")
+        if any(dose.shape != self.grid.shape for dose in self.halves_dose):
+            raise GridMismatchError(f"the doses of the halves are not on the grid {self.grid.shape}")
         if self.dose_name not in self.volumes:
             raise QuantityError("a field needs dose_to_water or dose_to_medium")
 

@@ -26,7 +26,7 @@ class Grid:
         direction: direction cosines; column `a` is the unit vector of index axis `a` in space (ITK convention).
 
     Raises:
-        GeometryError: a shape or spacing is not positive, or `direction` is not a rotation.
+        GeometryError: a shape or spacing is not positive, the origin is not finite, or `direction` is not orthonormal.
     """
 
     shape: tuple[int, int, int]
@@ -39,6 +39,8 @@ class Grid:
             raise GeometryError(f"grid shape must be three positive integers, found {self.shape}")
         if len(self.spacing_mm) != 3 or not all(np.isfinite(self.spacing_mm)) or min(self.spacing_mm) <= 0:
             raise GeometryError(f"grid spacing must be three positive lengths in mm, found {self.spacing_mm}")
+        if len(self.origin_mm) != 3 or not all(np.isfinite(self.origin_mm)):
+            raise GeometryError(f"grid origin must be three finite positions in mm, found {self.origin_mm}")
         cosines = np.asarray(self.direction, dtype=float)
         if cosines.shape != (3, 3) or not np.allclose(cosines @ cosines.T, np.eye(3), atol=1e-6):
             raise GeometryError(f"grid direction must be an orthonormal 3 x 3 matrix, found {self.direction}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +44,7 @@ class VolumeSet(Mapping[str, Volume]):
         for name, volume in volumes.items():
             grid.require_same(volume.grid, name)
         self.grid = grid
-        self._volumes = MappingProxyType(dict(volumes))
+        self._volumes = dict(volumes)
 
     def __getitem__(self, name: str) -> Volume:
         return self._volumes[name]

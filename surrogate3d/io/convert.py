@@ -126,7 +126,7 @@ def _prescription(field: Field, dose_scale: float | None, prescribe: PrescribeRe
     if not np.isfinite(level) or level <= 0:
         raise PrescriptionError(f"{prescribe.at} of {where} is {level:g}; there is no dose to scale")
     statement = f"{prescribe.dose_gy:g} Gy at {prescribe.at} of {where} ({field.dose_name})"
-    return Prescription(float(prescribe.dose_gy / level), statement)
+    return Prescription(float(prescribe.dose_gy / level), statement, float(prescribe.dose_gy))
 
 
 def _prescription_region(field: Field, request: PrescribeRequest) -> tuple[Array, str]:

@@ -95,7 +95,7 @@ def channel_names() -> tuple[str, ...]:
         at = scale.name if scale else "voxel"
         names += [f"log_fraction@{at}", f"log_alpha_group@{at}", f"log_tracks_group@{at}"]
         names += [f"log_alpha_total@{at}", f"log_tracks_total@{at}"]
-    return (*names, "log_dose_contrast", "log_dose_slope", "log_dose_relative")
+    return (*names, "log_dose_contrast", "log_dose_slope", "log_dose_relative", "is_primary")
 
 
 def _log_ratio(numerator: Tensor, denominator: Tensor, floor: float) -> Tensor:
@@ -128,7 +128,14 @@ def channels(accumulators: Tensor, alpha_x: float) -> Tensor:
             torch.log1p(whole[:, 3]),
         ]
     planes += [plane.expand_as(planes[0]) for plane in _dose_shape(total)]
+    planes.append(is_primary(accumulators).to(planes[0]).reshape(-1, 1, 1, 1).expand_as(planes[0]))
     return torch.stack(planes, dim=1)
+
+
+def is_primary(accumulators: Tensor) -> Tensor:
+    """(group,) whether the group is the beam itself: the one that carries most of the dose."""
+    dose = accumulators[:, 0].sum(dim=(1, 2, 3))
+    return dose == dose.max()
 
 
 def _dose_shape(total: Tensor) -> list[Tensor]:

@@ -19,6 +19,9 @@ from surrogate3d.model.channels import FILTERS, NEIGHBOURHOOD, channel_names, sm
 _OFFSETS = tuple(itertools.product(*(range(n) for n in NEIGHBOURHOOD)))
 _TINY = 1e-12  # of a dose whose maximum is one
 
+LOG_STD_RANGE = (-8.0, 0.0)
+"""Bounds of the logarithm of the predicted relative standard deviation: 0.03 % to 100 %."""
+
 MAX_CORRECTION = 0.15
 """Bound of the head's relative correction of the effect: it mends the mixing rule, it does not replace it."""
 
@@ -52,7 +55,8 @@ class _Block(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.body(x)
+        out: Tensor = x + self.body(x)
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,8 +113,8 @@ class KernelNetwork(nn.Module):
         with torch.no_grad():
             last.bias[-self.config.n_lines :] = -4.6  # a relative standard deviation of 1 %
             self.weights.weight *= 0.1
-            self.weights.bias[: len(_OFFSETS)] = -4.0
-            self.weights.bias[len(_OFFSETS) :] = 0.0
+            self.weights.bias.fill_(-2.0)
+            self.weights.bias[[len(_OFFSETS) // 2, len(_OFFSETS)]] = 2.0  # the voxel itself, the narrowest filter
 
     def context(self, channels: Tensor) -> Tensor:
         """Hidden state of every voxel: (group, channel, i, j, k) to (group, width, i, j, k)."""
@@ -146,7 +150,7 @@ class KernelNetwork(nn.Module):
         out = self.head(torch.cat([*seen, sqrt_beta / photon[1][:, None] - 1]).T).T
         split = n * self.config.n_doses
         correction = MAX_CORRECTION * torch.tanh(out[:split].reshape(n, self.config.n_doses, -1))
-        return Prediction(alpha, sqrt_beta, correction, out[split:])
+        return Prediction(alpha, sqrt_beta, correction, out[split:].clamp(*LOG_STD_RANGE))
 
 
 def smooth_all(accumulators: Tensor) -> Tensor:

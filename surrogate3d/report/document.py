@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from surrogate3d.grid.geometry import IDENTITY
 from surrogate3d.io.atomic import atomic_file
 from surrogate3d.report.content import ReportContent
 from surrogate3d.report.figures import (
@@ -121,6 +122,7 @@ def _conditions(content: ReportContent) -> Html:
     asked, answered = int(content.mask.size), int(content.mask.sum())
     grid = " x ".join(str(n) for n in content.grid.shape)
     spacing = " x ".join(f"{mm:g}" for mm in content.grid.spacing_mm)
+    rotated = "" if content.grid.direction == IDENTITY else "; x, y, z are its own axes, which are rotated in space"
     return definitions(
         (
             ("Dose", f"{dose.name.replace('_', ' ')} ({dose.unit}): {dose.definition}"),
@@ -131,7 +133,7 @@ def _conditions(content: ReportContent) -> Html:
             ("LET", told.LET),
             ("Model", told.model),
             ("Reference", content.reference_origin if content.reference is not None else "none: self-consistency only"),
-            ("Grid", f"{grid} voxels of {spacing} mm"),
+            ("Grid", f"{grid} voxels of {spacing} mm{rotated}"),
             ("Isodose lines", f"per cent of {content.isodose_base_gy:.3g} {dose.unit}"),
         )
     )
@@ -169,7 +171,8 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
         yield element("p", _SELF_CONSISTENCY, class_="notice")
     if content.reference is not None or content.points is not None:
         target = "direct simulation" if content.reference is None else "the reference"
-        caption = "The dashed line is equality. Bars are Monte Carlo standard errors of the direct simulation."
+        bars = " Bars are Monte Carlo standard errors of the direct simulation." if content.points is not None else ""
+        caption = "The dashed line is equality." + bars
         yield figure(f"Predicted against {target}", agreement(content), caption)
     errors = content.errors_percent()
     if errors:

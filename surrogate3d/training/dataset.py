@@ -62,7 +62,7 @@ def _column_shift(lateral: tuple[int, ...], rng: np.random.Generator) -> npt.NDA
         angle, offset, height = rng.uniform(0, 2 * np.pi), rng.uniform(-0.3, 0.3), rng.uniform(-5, 5)
         beyond = np.cos(angle) * (i / lateral[0] - 0.5) + np.sin(angle) * (j / lateral[1] - 0.5) > offset
         shift = shift + height * beyond
-    return np.rint(shift + rng.uniform(-4, 4)).astype(np.int64)
+    return np.asarray(np.rint(shift + rng.uniform(-4, 4)), dtype=np.int64)
 
 
 def shift_columns(values: Tensor, shift: Tensor, fill: float) -> Tensor:

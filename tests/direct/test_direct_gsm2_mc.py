@@ -98,7 +98,7 @@ def test_control_variate_does_not_shift_the_mean(mono):
     (found,) = Gsm2MonteCarlo(doses=(1.0, 2.0, 3.0), max_nuclei=20_000).simulate([task], 10, NO_TARGET)
     plain_se = plain.std(axis=0) / np.sqrt(len(plain))
     assert (np.abs(plain.mean(axis=0) - found.survival) < 4 * np.hypot(plain_se, found.survival_se)).all()
-    assert (np.array(found.survival_se) < 0.7 * plain_se).all()
+    assert found.survival_se[0] < 0.5 * plain_se[0]
 
 
 def test_protons_of_250_mev_are_nearly_photons(mono):
@@ -196,6 +196,7 @@ def test_cell_lines_share_tracks_without_knowing_of_each_other(mixed):
     together = Gsm2MonteCarlo().simulate([mixed(lines=("V79", "HSG"))], 1, 0.02)
     alone = [Gsm2MonteCarlo().simulate([mixed(lines=(name,))], 1, 0.02)[0] for name in ("V79", "HSG")]
     assert together == alone
+    assert Gsm2MonteCarlo().simulate([mixed(lines=("HSG", "HSG"))], 1, 0.02) == [alone[1], alone[1]]
 
 
 def test_position_dose_and_scale_of_the_fluence_do_not_matter(mixed):

@@ -1,9 +1,10 @@
 """What holds for every file of the repository."""
 
 import ast
+import os
 import re
-import subprocess
 import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -28,14 +29,14 @@ BANNED = re.compile(
 )
 
 
-def tracked_files() -> list[Path]:
-    """Files under version control; without git (a source archive), all that are not hidden."""
-    try:
-        listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-        names = [name for name in listed.split("\0") if name]
-    except (OSError, subprocess.CalledProcessError):
-        names = [str(f.relative_to(ROOT)) for f in ROOT.rglob("*") if not f.relative_to(ROOT).parts[0].startswith(".")]
-    return [ROOT / name for name in names if (ROOT / name).is_file() and "__pycache__" not in name]
+def project_files() -> list[Path]:
+    """Every file that belongs to the project: what .gitignore does not name."""
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()] + [".git"]
+    found: list[Path] = []
+    for folder, folders, files in os.walk(ROOT):
+        folders[:] = [name for name in folders if not any(fnmatch(name, pattern) for pattern in ignored)]
+        found += [Path(folder) / name for name in files if not any(fnmatch(name, pattern) for pattern in ignored)]
+    return sorted(found)
 
 
 def modules() -> list[Path]:
@@ -48,14 +49,14 @@ def text_of(path: Path) -> str | None:
 
 
 def test_no_file_is_large() -> None:
-    large = {str(f.relative_to(ROOT)): f.stat().st_size for f in tracked_files() if f.stat().st_size > LARGEST_BYTES}
+    large = {str(f.relative_to(ROOT)): f.stat().st_size for f in project_files() if f.stat().st_size > LARGEST_BYTES}
     assert not large
 
 
 def test_no_machine_paths_package_hosts_or_loose_ends() -> None:
     hits = [
         f"{path.relative_to(ROOT)}:{number}: {found.group()}"
-        for path in tracked_files()
+        for path in project_files()
         for number, line in enumerate((text_of(path) or "").splitlines(), start=1)
         if (found := BANNED.search(line))
     ]

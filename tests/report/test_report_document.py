@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from surrogate3d.errors import FormatError, GridMismatchError, QuantityError, StoreError
+from surrogate3d.grid import Grid, Volume
 from surrogate3d.report import ReportContent, render, write_report
 
 VOID = {"meta", "img", "source", "br"}
@@ -135,6 +136,15 @@ def test_without_reference_it_claims_no_accuracy(least: ReportContent) -> None:
     assert page.open == []
     assert "Self-consistency only" in words
     assert "Errors by method" not in words
+
+
+def test_rotated_axes_are_said_to_be_rotated(least: ReportContent) -> None:
+    turned = Grid(
+        least.grid.shape, (2.0, 2.0, 2.0), (0.0, 0.0, 0.0), ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    )
+    maps = {name: Volume(turned, volume.values, volume.quantity) for name, volume in least.maps.items()}
+    assert "rotated in space" in render(dataclasses.replace(least, maps=maps))
+    assert "rotated in space" not in render(least)
 
 
 def test_no_answer_anywhere_still_is_a_page(content: ReportContent, least: ReportContent) -> None:

@@ -1,0 +1,82 @@
+from dataclasses import replace
+
+import pytest
+
+from surrogate3d.direct.campaign import run
+from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
+from surrogate3d.direct.ledger import Ledger
+from surrogate3d.errors import UnknownNameError
+
+FAST = Gsm2MonteCarlo(max_nuclei=512)
+
+
+class Counting:
+    """A back end that notes what it was paid for, and dies after some voxels."""
+
+    name, version = FAST.name, FAST.version
+
+    def __init__(self, dies_after=10**9):
+        self.paid, self.dies_after = [], dies_after
+
+    def settings(self):
+        return FAST.settings()
+
+    def simulate(self, tasks, seed, target_se=0.01):
+        if len(self.paid) >= self.dies_after:
+            raise KeyboardInterrupt
+        self.paid += [(task.voxel, name) for task in tasks for name in task.cell_lines]
+        return FAST.simulate(tasks, seed, target_se)
+
+
+@pytest.fixture
+def tasks(mixed):
+    return [replace(mixed(0.2 * n), voxel=(n, 0, 0), field_id="F") for n in range(5)]
+
+
+def test_an_interrupted_campaign_resumes_with_the_same_numbers_and_pays_once(tmp_path, tasks):
+    straight = run(tasks, FAST, Ledger(tmp_path / "straight"), seed=1)
+    first, second, third = Counting(dies_after=2), Counting(), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        run(tasks, first, Ledger(tmp_path / "resumed"), seed=1)
+    resumed = run(tasks, second, Ledger(tmp_path / "resumed"), seed=1)
+    again = run(tasks, third, Ledger(tmp_path / "resumed"), seed=1)
+    assert straight == resumed == again
+    assert [voxel[0] for voxel, _ in first.paid + second.paid] == [0, 1, 2, 3, 4]
+    assert third.paid == []
+
+
+def test_order_does_not_matter(tmp_path, tasks):
+    forward = run(tasks, FAST, Ledger(tmp_path / "forward"), seed=1)
+    backward = run(tasks[::-1], FAST, Ledger(tmp_path / "backward"), seed=1)
+    assert forward == backward[::-1]
+
+
+def test_equal_spectra_are_paid_once_and_keep_their_own_place(tmp_path, tasks):
+    twin = replace(tasks[0], voxel=(9, 9, 9), field_id="G", dose_gy=1.0)
+    backend = Counting()
+    one, other = run([tasks[0], twin], backend, Ledger(tmp_path), seed=1)
+    assert len(backend.paid) == 1
+    assert (other.voxel, other.field_id) == ((9, 9, 9), "G")
+    assert other.explained == pytest.approx(2 * one.explained)
+    assert other.survival == one.survival
+
+
+def test_a_cell_line_that_comes_later_is_all_that_is_paid_for(tmp_path, tasks):
+    ledger, backend = Ledger(tmp_path), Counting()
+    run(tasks[:1], FAST, ledger, seed=1)
+    both = run([replace(tasks[0], cell_lines=("V79", "HSG"))], backend, ledger, seed=1)
+    assert [name for _, name in backend.paid] == ["V79"]
+    assert [r.cell_line for r in both] == ["V79", "HSG"]
+
+
+def test_progress_is_told_after_every_voxel(tmp_path, tasks):
+    told = []
+    run(tasks, FAST, Ledger(tmp_path), seed=1, progress=lambda done, of: told.append((done, of)))
+    assert told == [(n, 5) for n in range(1, 6)]
+
+
+def test_an_unknown_cell_line_is_refused_before_anything_is_paid(tmp_path, tasks):
+    backend = Counting()
+    with pytest.raises(UnknownNameError):
+        run([*tasks, replace(tasks[0], cell_lines=("nobody",))], backend, Ledger(tmp_path), seed=1)
+    assert backend.paid == []
