@@ -2,6 +2,9 @@
 
 SplitMix64 (Steele, Lea and Flood, OOPSLA 2014, doi 10.1145/2660193.2660195): the n-th number of a stream is a hash of
 start + n * golden ratio, so a stream is one 64-bit word, costs nothing to start, and never depends on threads.
+
+These functions are compiled into their callers, and numba's cache watches only the callers' files: after a change here,
+delete the `__pycache__` of this folder.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from surrogate3d.direct.counter_rng import GOLDEN, mix, poisson, stream, unit
 from surrogate3d.direct.curve import response
 from surrogate3d.direct.lookup import TrackTable, track_table
 from surrogate3d.direct.nucleus import RASTER, axis_response, known_line, raster
+from surrogate3d.direct.tally import N_BATCHES, SurvivalTally
 from surrogate3d.direct.task import DOSE_LADDER, REFERENCE_DOSE, VoxelResponse, VoxelTask
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.physics.cell_line import CellLine
@@ -32,7 +33,6 @@ from surrogate3d.physics.gsm2 import Gsm2Parameters
 
 Floats = npt.NDArray[np.float64]
 
-N_BATCHES = 16
 FIRST_NUCLEI = 256
 GROWTH = 1.3
 GUIDE = 1024
@@ -145,46 +145,6 @@ def beam(task: VoxelTask, table: TrackTable, source_radius: float, weight: Float
     )
 
 
-class _Tally:
-    """Survival of one cell line so far, with the energy of the nuclei as control variate.
-
-    A nucleus that happens to get more energy than the dose prescribes dies more often than it should, and its mean q is
-    known exactly. S is therefore corrected along its regression on q, in the form S exp(-slope (q - <q>)) that stays
-    positive; at low LET this removes most of the variance.
-    """
-
-    def __init__(self, expected_q: Floats) -> None:
-        shape = (N_BATCHES, len(expected_q))
-        self.expected_q = expected_q
-        self.S, self.q = np.zeros(shape), np.zeros(shape)
-        self.SS, self.Sq, self.qq = (np.zeros(len(expected_q)) for _ in range(3))
-        self.n = 0
-
-    def add(self, survival: Floats, mean_q: Floats) -> None:
-        """Add (nucleus, dose) values; nuclei go to the batches in turn."""
-        x = mean_q - self.expected_q
-        split = (-1, *self.S.shape)
-        self.S += survival.reshape(split).sum(axis=0)
-        self.q += x.reshape(split).sum(axis=0)
-        self.SS += (survival**2).sum(axis=0)
-        self.Sq += (survival * x).sum(axis=0)
-        self.qq += (x**2).sum(axis=0)
-        self.n += len(survival)
-
-    def estimate(self) -> tuple[Floats, Floats, Floats]:
-        """Survival (dose), the same without each batch (batch, dose), and its relative standard error (dose)."""
-        n, part = self.n, self.n - self.n / N_BATCHES
-        S = np.maximum(self.S.sum(axis=0) / n, np.finfo(float).tiny)
-        q = self.q.sum(axis=0) / n
-        var_S, cov, var_q = self.SS / n - S**2, self.Sq / n - S * q, self.qq / n - q**2
-        slope = cov / np.maximum(var_q, np.finfo(float).tiny)
-        residual = np.maximum(var_S - slope * cov, 0.0)
-        S_out = np.maximum((self.S.sum(axis=0) - self.S) / part, np.finfo(float).tiny)
-        q_out = (self.q.sum(axis=0) - self.q) / part
-        left_out = S_out * np.exp(-slope / S * q_out)
-        return S * np.exp(-slope / S * q), left_out, np.sqrt(residual / (n - 1)) / S
-
-
 def _worst(relative_se: Floats, survival: Floats, doses: Floats) -> float:
     """The larger relative standard error of S(2 Gy) and of S nearest to 0.1."""
     watched = [np.argmin(np.abs(doses - REFERENCE_DOSE)), np.argmin(np.abs(np.log(10 * survival)))]
@@ -248,7 +208,7 @@ class Gsm2MonteCarlo:
     ) -> dict[CellLine, VoxelResponse]:
         """All cell lines of one nucleus and domain size; `active` shrinks as they reach the target."""
         sample = NucleusSampler(task, active[0].gsm2.r_d, active[0].gsm2.R_n, self.b_near, self.doses, seed)
-        tallies = {line: _Tally(sample.expected_q) for line in active}
+        tallies = {line: SurvivalTally(sample.expected_q) for line in active}
         answers = {}
         done, more = 0, FIRST_NUCLEI
         while active:

@@ -50,7 +50,8 @@ _ROWS = (
     ("RBE10", "RBE10", "1", "photon dose over ion dose at 10 % survival"),
     ("D_RBE", "D_RBE", "Gy (RBE)", "RBE-weighted dose, RBE(D per fraction) x D, all fractions"),
     ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE (surrogate, not Monte Carlo)"),
-    ("mask", "mask", "1", "1 where the surrogate answers, 0 where the dose is too low or the input out of domain"),
+    ("mask", "mask", "1", "1 where the surrogate answers, 0 where the dose is too low to say"),
+    ("out_of_domain", "out of domain", "1", "1 where the answer extrapolates beyond what the model was trained on"),
 )
 
 QUANTITIES: dict[str, Quantity] = {row[0]: Quantity(*row) for row in _ROWS}

@@ -45,7 +45,7 @@ class SpectrumAxes:
         if edges.ndim != 2 or edges.shape[0] != len(self.species) or edges.shape[1] < 2:
             raise QuantityError(f"edges_mev_u must be (species, bin + 1), found shape {edges.shape}")
         if not (np.diff(edges, axis=1) > 0).all() or not (edges >= 0).all() or not np.isfinite(edges).all():
-            raise QuantityError("spectrum bin edges must be finite, not negative and strictly ascending")
+            raise QuantityError("spectrum bin edges must be finite, non-negative and strictly ascending")
         object.__setattr__(self, "edges_mev_u", edges)
 
     @property

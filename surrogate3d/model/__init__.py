@@ -1,1 +1,1 @@
-"""model."""
+"""The surrogate: channels, network and the bundle that carries it."""

@@ -1,8 +1,4 @@
-"""What the network sees: named channels made from the accumulators of each particle group.
-
-A *group* is a species. Its accumulators are linear in the spectrum, so smoothing them is the same as smoothing the
-spectrum first; they are all that the Zaider-Rossi rule needs. Depth runs along the last axis, downstream positive.
-"""
+"""What the network sees: named channels made from the accumulators of each particle group (see `model.groups`)."""
 
 from __future__ import annotations
 
@@ -10,9 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-
-ACCUMULATORS = ("dose", "dose_alpha", "dose_sqrt_beta", "tracks")
-"""Accumulators of a group, the second axis of the tensors here: Gy, 1, Gy^0.5 (x Gy^0.5 / Gy), tracks."""
 
 
 @dataclass(frozen=True)
@@ -104,37 +97,38 @@ def _log_ratio(numerator: Tensor, denominator: Tensor, floor: float) -> Tensor:
     return torch.log(torch.where(denominator > 0, ratio, torch.zeros_like(ratio)).clamp_min(floor))
 
 
-def channels(accumulators: Tensor, alpha_x: float) -> Tensor:
-    """The network's input, one set of channels for every group.
+def channels(inputs: Tensor, alpha_x: Tensor) -> Tensor:
+    """The network's channels, one set for every group.
 
     Args:
-        accumulators: (group, 4, i, j, k) in the order of `ACCUMULATORS`.
-        alpha_x: photon alpha of the cell line of the accumulators, 1/Gy; makes the LET-like channels dimensionless.
+        inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`; of the cell lines, only the first
+            enters the channels, so that the weights do not depend on which line is asked for.
+        alpha_x: photon alpha of the first cell line, 1/Gy; makes the LET-like channels dimensionless.
 
     Returns:
-        (group, channel, i, j, k), not yet normalised.
+        (group, channel, i, j, k) in the order of `channel_names`, not yet normalised.
     """
-    total = accumulators.sum(dim=0, keepdim=True)
-    both = torch.cat([accumulators, total])
+    total = inputs.sum(dim=0, keepdim=True)
+    both = torch.cat([inputs, total])[:, :3]
     planes: list[Tensor] = []
     for scale in CONTEXT_SCALES:
         pooled = smooth(both, scale) if scale else both
         group, whole = pooled[:-1], pooled[-1:].expand_as(pooled[:-1])
         planes += [
             _log_ratio(group[:, 0], whole[:, 0], 1e-4),
-            _log_ratio(group[:, 1], group[:, 0] * alpha_x, 0.5),
-            torch.log1p(group[:, 3]),
-            _log_ratio(whole[:, 1], whole[:, 0] * alpha_x, 0.5),
-            torch.log1p(whole[:, 3]),
+            _log_ratio(group[:, 2], group[:, 0] * alpha_x, 0.5),
+            torch.log1p(group[:, 1].clamp_min(0)),
+            _log_ratio(whole[:, 2], whole[:, 0] * alpha_x, 0.5),
+            torch.log1p(whole[:, 1].clamp_min(0)),
         ]
     planes += [plane.expand_as(planes[0]) for plane in _dose_shape(total)]
-    planes.append(is_primary(accumulators).to(planes[0]).reshape(-1, 1, 1, 1).expand_as(planes[0]))
+    planes.append(is_primary(inputs).to(planes[0]).reshape(-1, 1, 1, 1).expand_as(planes[0]))
     return torch.stack(planes, dim=1)
 
 
-def is_primary(accumulators: Tensor) -> Tensor:
+def is_primary(inputs: Tensor) -> Tensor:
     """(group,) whether the group is the beam itself: the one that carries most of the dose."""
-    dose = accumulators[:, 0].sum(dim=(1, 2, 3))
+    dose = inputs[:, 0].sum(dim=(1, 2, 3))
     return dose == dose.max()
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from surrogate3d.model.channels import FILTERS, NEIGHBOURHOOD, channel_names, smooth
+from surrogate3d.model.channels import FILTERS, NEIGHBOURHOOD, channel_names, channels, smooth
 
 _OFFSETS = tuple(itertools.product(*(range(n) for n in NEIGHBOURHOOD)))
 _TINY = 1e-12  # of a dose whose maximum is one
@@ -87,6 +87,7 @@ class KernelNetwork(nn.Module):
 
     channel_mean: Tensor
     channel_std: Tensor
+    config: NetworkConfig
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -97,24 +98,22 @@ class KernelNetwork(nn.Module):
         self.stem = nn.Conv3d(n_channels, config.width, 1)
         self.blocks = nn.Sequential(*(_Block(config.width) for _ in range(config.blocks)))
         self.weights = nn.Linear(config.width, len(_OFFSETS) + len(FILTERS))
-        self.head = nn.Sequential(
-            nn.Linear(config.width + 2 * config.n_lines, config.head_width),
-            nn.SiLU(),
-            nn.Linear(config.head_width, config.n_lines * (config.n_doses + 1)),
-        )
+        seen = config.width + 2 * config.n_lines
+        self.correction = _mlp(seen, config.head_width, config.n_lines * config.n_doses)
+        self.spread = _mlp(seen, config.head_width, config.n_lines)
         self._start()
 
     def _start(self) -> None:
-        """Start at no correction, and at weights that prefer the fixed filters to single neighbours."""
-        last = self.head[-1]
-        assert isinstance(last, nn.Linear)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
+        """Start at no correction, and at weights that prefer the voxel itself and the narrowest filter."""
         with torch.no_grad():
-            last.bias[-self.config.n_lines :] = -4.6  # a relative standard deviation of 1 %
+            for mlp, start in ((self.correction, 0.0), (self.spread, -4.6)):  # no correction; 1 % of deviation
+                last = mlp[-1]
+                assert isinstance(last, nn.Linear)
+                last.weight.zero_()
+                last.bias.fill_(start)
             self.weights.weight *= 0.1
             self.weights.bias.fill_(-2.0)
-            self.weights.bias[[len(_OFFSETS) // 2, len(_OFFSETS)]] = 2.0  # the voxel itself, the narrowest filter
+            self.weights.bias[[len(_OFFSETS) // 2, len(_OFFSETS)]] = 2.0
 
     def context(self, channels: Tensor) -> Tensor:
         """Hidden state of every voxel: (group, channel, i, j, k) to (group, width, i, j, k)."""
@@ -123,16 +122,17 @@ class KernelNetwork(nn.Module):
         hidden: Tensor = self.blocks(self.stem(normal.contiguous(memory_format=torch.channels_last_3d)))
         return hidden
 
-    def forward(self, channels: Tensor, accumulators: Tensor, voxels: Tensor, photon: Tensor) -> Prediction:
+    def forward(self, inputs: Tensor, voxels: Tensor, photon: Tensor) -> Prediction:
         """Predict some voxels of a volume.
 
         Args:
-            channels: (group, channel, i, j, k) from `model.channels.channels`.
-            accumulators: (group, 1 + 2 * line, i, j, k): dose, then dose_alpha and dose_sqrt_beta of each cell line.
+            inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`.
             voxels: (voxel, 3) indices of the voxels that are asked for.
             photon: (2, line) alpha_x in 1/Gy and the square root of beta_x in 1/Gy.
         """
-        return self.answer(self.context(channels), accumulators, smooth_all(accumulators), voxels, photon)
+        accumulators = without_tracks(inputs)
+        hidden = self.context(channels(inputs, photon[0, 0]))
+        return self.answer(hidden, accumulators, smooth_all(accumulators), voxels, photon)
 
     def answer(
         self, hidden: Tensor, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, photon: Tensor
@@ -147,10 +147,19 @@ class KernelNetwork(nn.Module):
         alpha, sqrt_beta = whole[1 : 1 + n] / total, whole[1 + n :] / total
         share = pooled[:, :1] / total
         seen = [(share * state.transpose(1, 2)).sum(dim=0), torch.log(alpha.clamp_min(1e-3) / photon[0][:, None])]
-        out = self.head(torch.cat([*seen, sqrt_beta / photon[1][:, None] - 1]).T).T
-        split = n * self.config.n_doses
-        correction = MAX_CORRECTION * torch.tanh(out[:split].reshape(n, self.config.n_doses, -1))
-        return Prediction(alpha, sqrt_beta, correction, out[split:].clamp(*LOG_STD_RANGE))
+        features = torch.cat([*seen, sqrt_beta / photon[1][:, None] - 1]).T  # (voxel, feature)
+        raw = self.correction(features).T.reshape(n, self.config.n_doses, -1)
+        log_std = self.spread(features.detach()).T.clamp(*LOG_STD_RANGE)
+        return Prediction(alpha, sqrt_beta, MAX_CORRECTION * torch.tanh(raw), log_std)
+
+
+def _mlp(n_in: int, width: int, n_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(n_in, width), nn.SiLU(), nn.Linear(width, n_out))
+
+
+def without_tracks(inputs: Tensor) -> Tensor:
+    """(group, 1 + 2 * line, i, j, k): dose, then dose_alpha and dose_sqrt_beta of each cell line."""
+    return torch.cat([inputs[:, :1], inputs[:, 2:]], dim=1)
 
 
 def smooth_all(accumulators: Tensor) -> Tensor:

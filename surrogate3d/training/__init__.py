@@ -1,1 +1,1 @@
-"""training."""
+"""Training of the surrogate on sparse labels."""

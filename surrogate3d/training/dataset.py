@@ -15,24 +15,18 @@ class Example:
     """One plan, oriented with the beam along the last axis, towards larger indices.
 
     Attributes:
-        inputs: realisations of the same plan at several statistics, each (group, 2 + 2 * line, i, j, k): dose,
-            tracks, then dose_alpha and dose_sqrt_beta of each cell line. Doses are scaled to a maximum of one.
+        inputs: realisations of the same plan at several statistics, each (group, 2 + 2 * line, i, j, k) as of
+            `model.groups.group_inputs`.
+        weight: of each realisation in the loss: the inverse of the squared error of grouped pooling on it, so that
+            every level of noise, and every ion, counts alike and the loss reads as a ratio to the strongest baseline.
         label: (line, dose, i, j, k) simulated effect, NaN where no voxel was simulated.
         label_se: (line, dose, i, j, k) relative standard error of `label`.
     """
 
     inputs: tuple[Tensor, ...]
+    weight: tuple[float, ...]
     label: Tensor
     label_se: Tensor
-
-
-def turn_downstream(values: npt.NDArray[np.floating], beam_axis: int, beam_sign: int) -> npt.NDArray[np.floating]:
-    """Turn (..., i, j, k) so that the beam runs along the last axis towards larger indices.
-
-    The two other axes keep their order. `turn_back` is the inverse.
-    """
-    turned = np.moveaxis(values, values.ndim - 3 + beam_axis, -1)
-    return turned if beam_sign > 0 else turned[..., ::-1]
 
 
 def augment(inputs: Tensor, label: Tensor, label_se: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:

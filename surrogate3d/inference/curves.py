@@ -1,0 +1,114 @@
+"""Predict the survival curve of every voxel of a field."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from surrogate3d.errors import ValueRangeError
+from surrogate3d.grid import Field
+from surrogate3d.inference.domain import out_of_domain, require_fit
+from surrogate3d.model.bundle import Surrogate
+from surrogate3d.model.channels import channels
+from surrogate3d.model.groups import field_inputs, turn_back, turn_downstream
+from surrogate3d.model.network import smooth_all, without_tracks
+from surrogate3d.physics.cell_line import CellLine
+
+Floats = npt.NDArray[np.float64]
+
+MIN_DOSE_FRACTION = 0.05
+"""Below this fraction of the field's largest dose there are too few tracks to say anything."""
+
+_PORTION = 16384  # voxels answered at a time: bounds the memory of the neighbourhoods
+
+
+@dataclass(frozen=True, eq=False)
+class CurveMap:
+    """Survival curves of the voxels where the surrogate answers.
+
+    Attributes:
+        mask: (i, j, k) where it answers: enough dose, and some spectrum.
+        doses: (dose,) ladder, Gy.
+        effect: (voxel, dose) -ln S, in the order of `np.argwhere(mask)`.
+        relative_std: (voxel,) predicted relative standard deviation of the effect.
+        out_of_domain: (i, j, k) where the answer is an extrapolation.
+    """
+
+    mask: npt.NDArray[np.bool_]
+    doses: Floats
+    effect: Floats
+    relative_std: Floats
+    out_of_domain: npt.NDArray[np.bool_]
+
+    def volume(self, values: Floats) -> Floats:
+        """(voxel,) values on the grid, NaN where the surrogate does not answer."""
+        grid = np.full(self.mask.shape, np.nan)
+        grid[self.mask] = values
+        return grid
+
+
+def predict_curves(
+    field: Field, surrogate: Surrogate, line: CellLine, min_dose_fraction: float = MIN_DOSE_FRACTION
+) -> CurveMap:
+    """Survival curves of a whole field.
+
+    Dose that the spectra do not explain (electrons, heavier ions, recoils: 4-6 % in OpenTOPAS plans) is taken to act
+    like the dose that they do explain: the curve is per Gy of scored dose, its shape from the spectrum.
+
+    Args:
+        field: with the low-statistics spectra.
+        surrogate: the model.
+        line: cell line; the model must have been trained for it.
+        min_dose_fraction: voxels with less of the field's largest dose are left out.
+
+    Raises:
+        BundleError: the field does not fit the model.
+        UnknownNameError: the model was not trained for the cell line.
+        ValueRangeError: no voxel has enough dose.
+    """
+    require_fit(field, surrogate.card, line)
+    index = surrogate.line_index(line.name)
+    beam = (field.beam_axis, field.beam_sign)
+    inputs = field_inputs(field, surrogate.tables)
+    mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (field.spectra.fluence.sum(axis=(0, 1)) > 0)
+    if not mask.any():
+        raise ValueRangeError("no voxel of the field has enough dose and a spectrum; there is nothing to predict")
+    turned = turn_downstream(mask, *beam)
+    means, variances = zip(*_members(surrogate, inputs, np.argwhere(turned), index), strict=True)
+    effect = np.mean(means, axis=0)  # (dose, voxel)
+    spread = np.var(np.stack(means) / effect, axis=0).mean(axis=0) if len(means) > 1 else 0.0
+    std = np.sqrt(np.mean(variances, axis=0) + spread)
+    strange = turn_back(out_of_domain(surrogate, inputs, field.spectra.axes.species), *beam)
+    ordered = [_reorder(values, turned, mask, beam) for values in (*effect, std)]
+    return CurveMap(mask, np.array(surrogate.card.doses), np.stack(ordered[:-1], axis=1), ordered[-1], strange & mask)
+
+
+@torch.no_grad()
+def _members(
+    surrogate: Surrogate, inputs: npt.NDArray[np.float32], voxels: npt.NDArray[np.int64], line: int
+) -> list[tuple[Floats, Floats]]:
+    """Of each network: effect (dose, voxel) and variance of its relative error (voxel,)."""
+    tensor, at = torch.from_numpy(inputs), torch.from_numpy(voxels)
+    photon, doses = surrogate.photon, torch.tensor(surrogate.card.doses)
+    seen, accumulators = channels(tensor, photon[0, 0]), without_tracks(tensor)
+    smoothed = smooth_all(accumulators)
+    answers = []
+    for network, scale in zip(surrogate.networks, surrogate.card.std_scale, strict=True):
+        hidden = network.context(seen)
+        parts = [network.answer(hidden, accumulators, smoothed, part, photon) for part in at.split(_PORTION)]
+        effect = torch.cat([part.effect(doses)[line] for part in parts], dim=1).double().numpy()
+        log_std = torch.cat([part.log_std[line] for part in parts]).double().numpy()
+        answers.append((effect, (scale * np.exp(log_std)) ** 2))
+    return answers
+
+
+def _reorder(
+    values: Floats, turned: npt.NDArray[np.bool_], mask: npt.NDArray[np.bool_], beam: tuple[int, int]
+) -> Floats:
+    """Values in the order of the turned mask, put in the order of the field's."""
+    grid = np.zeros(turned.shape)
+    grid[turned] = values
+    return np.asarray(turn_back(grid, *beam)[mask], dtype=np.float64)

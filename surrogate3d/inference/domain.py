@@ -1,0 +1,108 @@
+"""Whether a model may answer for a field, and for which voxels its training says nothing."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from surrogate3d.errors import BundleError
+from surrogate3d.grid import Field, SpectrumAxes
+from surrogate3d.model.bundle import ModelCard, Surrogate
+from surrogate3d.model.channels import channels
+from surrogate3d.physics.cell_line import CellLine
+
+CHANNEL_MARGIN = 0.5
+"""How far beyond the training's range a channel may lie, in standard deviations of the channel."""
+
+SPACING_TOLERANCE = 0.25
+"""Largest relative difference in voxel size: the network's filters are in voxels."""
+
+
+def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
+    """Refuse a field that the model was not made for.
+
+    Raises:
+        BundleError: species, beam, energy bins, voxel size, LET definition, kind of dose or cell line do not fit.
+    """
+    axes = field.spectra.axes
+    if axes.species not in card.species_sets:
+        known = " or ".join("+".join(s) for s in card.species_sets)
+        raise BundleError(f"the field has spectra of {'+'.join(axes.species)}, the model was trained on {known}")
+    edges = np.array([card.edges_mev_u[s] for s in axes.species])
+    if not axes.matches(SpectrumAxes(axes.species, edges)):
+        raise BundleError(
+            "the field's energy bins are not those of the model; "
+            f"score {edges.shape[1] - 1} bins from {edges[0][0]:g} to {edges[0][-1]:g} MeV/u as the model was trained on"
+        )
+    _require_spacing(field, card)
+    _require_let(field, card)
+    if field.dose_name != card.dose_name:
+        raise BundleError(
+            f"the field has {field.dose_name}, the model was trained with {card.dose_name}; score the same"
+        )
+    photon = {name: (a, b) for name, a, b in card.cell_lines}.get(line.name)
+    if photon is not None and not np.allclose(photon, (line.alpha_x, line.beta_x), rtol=1e-6):
+        raise BundleError(f"cell line {line.name} has another photon reference than the model was trained with")
+
+
+def _require_spacing(field: Field, card: ModelCard) -> None:
+    def ordered(spacing: tuple[float, ...], axis: int) -> list[float]:
+        return [*sorted(s for a, s in enumerate(spacing) if a != axis), spacing[axis]]
+
+    own = np.array(ordered(field.grid.spacing_mm, field.beam_axis))
+    trained = np.array(card.spacing_mm)  # across, across, along the beam
+    if (np.abs(own / trained - 1) > SPACING_TOLERANCE).any(axis=1).all():
+        raise BundleError(
+            f"the field's voxels are {own.tolist()} mm (across, across, along the beam), "
+            f"the model was trained on {np.unique(trained, axis=0).tolist()} mm; resample the scoring grid or train on it"
+        )
+
+
+def _require_let(field: Field, card: ModelCard) -> None:
+    for name, definition in field.let_definitions.items():
+        trained = card.let_definitions.get(name)
+        if trained is None:
+            continue
+        found = asdict(definition)
+        for key in ("weighting", "particles", "medium", "restricted", "max_scored_kev_um"):
+            if found[key] != trained[key]:
+                raise BundleError(
+                    f"{name} of the field has {key} = {found[key]!r}, the model was trained with {trained[key]!r}; "
+                    "score it with the same definition"
+                )
+
+
+@torch.no_grad()
+def out_of_domain(
+    surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...]
+) -> npt.NDArray[np.bool_]:
+    """Voxels whose surroundings look unlike anything in training.
+
+    A voxel is out of domain when the beam is of a species that no training beam was, or when a channel of a group that
+    carries at least 1 % of the local dose is outside the range that it had in training.
+
+    Args:
+        surrogate: the model.
+        inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`.
+        species: of the groups.
+
+    Returns:
+        (i, j, k), turned downstream as `inputs` are.
+    """
+    tensor = torch.from_numpy(inputs)
+    dose = tensor[:, 0]
+    if species[int(dose.sum(dim=(1, 2, 3)).argmax())] not in surrogate.card.primaries:
+        return np.ones(inputs.shape[2:], dtype=bool)
+    network = surrogate.networks[0]
+    shape = (1, -1, 1, 1, 1)
+    z = (channels(tensor, surrogate.photon[0, 0]) - network.channel_mean.reshape(shape)) / network.channel_std.reshape(
+        shape
+    )
+    low = torch.tensor(surrogate.card.channel_low).reshape(shape) - CHANNEL_MARGIN
+    high = torch.tensor(surrogate.card.channel_high).reshape(shape) + CHANNEL_MARGIN
+    strange = ((z < low) | (z > high)).any(dim=1)
+    matters = dose >= 0.01 * dose.sum(dim=0, keepdim=True)
+    return np.asarray((strange & matters).any(dim=0).numpy(), dtype=bool)
