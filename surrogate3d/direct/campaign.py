@@ -9,6 +9,7 @@ from surrogate3d.direct.ledger import Ledger, response_key
 from surrogate3d.direct.nucleus import known_line
 from surrogate3d.direct.simulator import Simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
+from surrogate3d.errors import StoreError
 
 Progress = Callable[[int, int], None]
 
@@ -63,3 +64,25 @@ def _known(task: VoxelTask, keys: Mapping[str, str], ledger: Ledger) -> list[Vox
         for response in found
         if response is not None
     ]
+
+
+def collect(
+    tasks: Sequence[VoxelTask], backend: Simulator, ledger: Ledger, seed: int, target_se: float = 0.01
+) -> list[VoxelResponse]:
+    """Responses that the ledger has already, task by task; nothing is simulated. Arguments as in `run`.
+
+    Raises:
+        StoreError: some are missing.
+    """
+    lines = {name: known_line(name) for task in tasks for name in task.cell_lines}
+    responses: list[VoxelResponse] = []
+    for task in tasks:
+        keys = {name: response_key(task, lines[name], backend, seed, target_se) for name in task.cell_lines}
+        responses += _known(task, keys, ledger)
+    expected = sum(len(task.cell_lines) for task in tasks)
+    if len(responses) < expected:
+        raise StoreError(
+            f"the ledger has {len(responses)} of {expected} responses for {backend.name}, seed {seed} and target "
+            f"{target_se:g}; run `surrogate3d simulate` with these settings first"
+        )
+    return responses

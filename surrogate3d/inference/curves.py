@@ -98,7 +98,7 @@ def _members(
     answers = []
     for network, scale in zip(surrogate.networks, surrogate.card.std_scale, strict=True):
         hidden = network.context(seen)
-        parts = [network.answer(hidden, accumulators, smoothed, part, photon) for part in at.split(_PORTION)]
+        parts = [network.answer(hidden, accumulators, smoothed, part, photon) for part in torch.split(at, _PORTION)]
         effect = torch.cat([part.effect(doses)[line] for part in parts], dim=1).double().numpy()
         log_std = torch.cat([part.log_std[line] for part in parts]).double().numpy()
         answers.append((effect, (scale * np.exp(log_std)) ** 2))

@@ -35,7 +35,7 @@ def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
     if not axes.matches(SpectrumAxes(axes.species, edges)):
         raise BundleError(
             "the field's energy bins are not those of the model; "
-            f"score {edges.shape[1] - 1} bins from {edges[0][0]:g} to {edges[0][-1]:g} MeV/u as the model was trained on"
+            f"score {edges.shape[1] - 1} bins from {edges[0][0]:g} to {edges[0][-1]:g} MeV/u as in training"
         )
     _require_spacing(field, card)
     _require_let(field, card)
@@ -57,7 +57,7 @@ def _require_spacing(field: Field, card: ModelCard) -> None:
     if (np.abs(own / trained - 1) > SPACING_TOLERANCE).any(axis=1).all():
         raise BundleError(
             f"the field's voxels are {own.tolist()} mm (across, across, along the beam), "
-            f"the model was trained on {np.unique(trained, axis=0).tolist()} mm; resample the scoring grid or train on it"
+            f"those of training {np.unique(trained, axis=0).tolist()} mm; score on such a grid or train on this one"
         )
 
 

@@ -112,7 +112,7 @@ def _independent(curves: CurveMap, line: CellLine, fraction_dose_gy: float) -> d
 
 
 def photon_sensitivity(photon_dose: Floats, line: CellLine) -> Floats:
-    """d ln D / d ln E of the photon curve: relative error of RBE over relative error of the effect."""
+    """Slope d ln D / d ln E of the photon curve: relative error of RBE over relative error of the effect."""
     linear, quadratic = line.alpha_x * photon_dose, line.beta_x * photon_dose**2
     return np.asarray((linear + quadratic) / (linear + 2 * quadratic))
 

@@ -7,6 +7,7 @@ spectrum first, and they are all that the Zaider-Rossi rule needs: every cell li
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -62,7 +63,10 @@ def field_inputs(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.fl
     return group_inputs(field.spectra.axes, fluence, field.grid, field.beam_axis, field.beam_sign, tables)
 
 
-def turn_downstream(values: Floats, beam_axis: int, beam_sign: int) -> Floats:
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def turn_downstream(values: npt.NDArray[Scalar], beam_axis: int, beam_sign: int) -> npt.NDArray[Scalar]:
     """Turn (..., i, j, k) so that the beam runs along the last axis towards larger indices.
 
     The two other axes keep their order. `turn_back` is the inverse.
@@ -71,7 +75,7 @@ def turn_downstream(values: Floats, beam_axis: int, beam_sign: int) -> Floats:
     return turned if beam_sign > 0 else turned[..., ::-1]
 
 
-def turn_back(values: Floats, beam_axis: int, beam_sign: int) -> Floats:
+def turn_back(values: npt.NDArray[Scalar], beam_axis: int, beam_sign: int) -> npt.NDArray[Scalar]:
     """The inverse of `turn_downstream`."""
     straight = values if beam_sign > 0 else values[..., ::-1]
     return np.moveaxis(straight, -1, values.ndim - 3 + beam_axis)

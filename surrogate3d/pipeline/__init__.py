@@ -1,0 +1,1 @@
+"""The whole path: convert, sample, simulate, train, predict, validate, report. The only room that knows all others."""

@@ -1,0 +1,131 @@
+"""Choose the voxels that get the full simulation, and simulate them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate3d.direct.campaign import collect, run
+from surrogate3d.direct.ledger import Ledger
+from surrogate3d.direct.simulator import simulator
+from surrogate3d.direct.task import VoxelResponse, VoxelTask
+from surrogate3d.errors import UnknownNameError
+from surrogate3d.grid import Field
+from surrogate3d.io.field_store import field_id, read_field
+from surrogate3d.physics.let import bin_dose
+from surrogate3d.physics.pooling import pool_grouped
+from surrogate3d.sampling import PlanFeatures, SelectedVoxel, Selection, select
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class SimulationSettings:
+    """What a direct simulation depends on, beside the voxel.
+
+    Attributes:
+        backend: key of `direct.simulator.BACKENDS`.
+        cell_lines: names.
+        seed: of the campaign.
+        target_se: relative standard error of survival at which a voxel is done.
+    """
+
+    backend: str = "gsm2_mc"
+    cell_lines: tuple[str, ...] = ("HSG",)
+    seed: int = 0
+    target_se: float = 0.01
+
+
+def read_fields(paths: Sequence[Path]) -> dict[str, Field]:
+    """Fields by their id, in order."""
+    return {field_id(path): read_field(path) for path in paths}
+
+
+def features(name: str, field: Field, min_dose_fraction: float, voxels: npt.NDArray[np.bool_] | None) -> PlanFeatures:
+    """What the choice is based on: grouped-pooled dose-fraction spectra, and dose."""
+    axes, fluence = field.spectra.axes, field.spectra.fluence
+    mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (fluence.sum(axis=(0, 1)) > 0)
+    mask = mask if voxels is None else mask & voxels
+    fractions = pool_grouped(bin_dose(axes, fluence), axes, field.beam_axis)[:, :, mask]
+    rows = fractions.reshape(-1, fractions.shape[-1]).T.astype(np.float32)
+    return PlanFeatures(name, field.grid, rows, field.dose[mask], np.argwhere(mask))
+
+
+def sample(
+    fields: Mapping[str, Field],
+    budget: int,
+    cube_mm: float,
+    seed: int,
+    n_worst: int,
+    n_random: int,
+    min_dose_fraction: float = 0.05,
+    within: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+) -> Selection:
+    """Choose voxels over several plans at once; arguments as in `sampling.select`.
+
+    Args:
+        fields: high-statistics fields by id.
+        budget: voxels to choose over all plans.
+        cube_mm: edge of the coarse cubes, mm.
+        seed: seed of all lots.
+        n_worst: held-out voxels, least similar to the chosen ones.
+        n_random: held-out random voxels.
+        min_dose_fraction: voxels with less of their field's largest dose are never chosen.
+        within: (i, j, k) masks by field id to which the choice is confined.
+    """
+    plans = [features(name, f, min_dose_fraction, (within or {}).get(name)) for name, f in fields.items()]
+    return select(plans, budget, cube_mm, seed, n_worst, n_random)
+
+
+def tasks(voxels: Sequence[SelectedVoxel], fields: Mapping[str, Field], cell_lines: tuple[str, ...]) -> list[VoxelTask]:
+    """Simulation tasks of selected voxels.
+
+    Raises:
+        UnknownNameError: a voxel belongs to a field that was not given.
+    """
+    return [voxel_task(_field_of(v, fields), v.voxel, cell_lines, v.field_id) for v in voxels]
+
+
+def voxel_task(field: Field, voxel: tuple[int, int, int], cell_lines: tuple[str, ...], name: str) -> VoxelTask:
+    """The simulation task of one voxel."""
+    i, j, k = voxel
+    fluence = field.spectra.fluence[:, :, i, j, k]
+    return VoxelTask(fluence, field.spectra.axes, float(field.dose[voxel]), cell_lines, voxel, name)
+
+
+def _field_of(voxel: SelectedVoxel, fields: Mapping[str, Field]) -> Field:
+    if voxel.field_id not in fields:
+        raise UnknownNameError(
+            f"the selection has voxels of field {voxel.field_id[:12]}, which was not given; "
+            f"given: {', '.join(name[:12] for name in fields)}"
+        )
+    return fields[voxel.field_id]
+
+
+def simulate(
+    voxels: Sequence[SelectedVoxel],
+    fields: Mapping[str, Field],
+    ledger: Path,
+    settings: SimulationSettings,
+    progress: Progress | None = None,
+) -> list[VoxelResponse]:
+    """Simulate voxels directly; what the ledger has is not paid for again."""
+    todo = tasks(voxels, fields, settings.cell_lines)
+    backend = simulator(settings.backend)
+    return run(todo, backend, Ledger(ledger), settings.seed, settings.target_se, progress)
+
+
+def simulated(
+    voxels: Sequence[SelectedVoxel], fields: Mapping[str, Field], ledger: Path, settings: SimulationSettings
+) -> list[VoxelResponse]:
+    """Responses of voxels that were simulated before.
+
+    Raises:
+        StoreError: the ledger lacks some of them.
+    """
+    todo = tasks(voxels, fields, settings.cell_lines)
+    return collect(todo, simulator(settings.backend), Ledger(ledger), settings.seed, settings.target_se)
