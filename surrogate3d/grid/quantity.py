@@ -51,7 +51,12 @@ _ROWS = (
     ("D_RBE", "D_RBE", "Gy (RBE)", "RBE-weighted dose, RBE(D per fraction) x D, all fractions"),
     ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE (surrogate, not Monte Carlo)"),
     ("mask", "mask", "1", "1 where the surrogate answers, 0 where the dose is too low to say"),
-    ("out_of_domain", "out of domain", "1", "1 where the answer extrapolates beyond what the model was trained on"),
+    (
+        "out_of_domain",
+        "out of domain",
+        "1",
+        "1 where the training says nothing and the answer is that of grouped pooling",
+    ),
 )
 
 QUANTITIES: dict[str, Quantity] = {row[0]: Quantity(*row) for row in _ROWS}

@@ -16,6 +16,8 @@ from surrogate3d.model.channels import channels
 from surrogate3d.model.groups import field_inputs, turn_back, turn_downstream
 from surrogate3d.model.network import smooth_all, without_tracks
 from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.physics.linear_quadratic import effect as effect_of
+from surrogate3d.physics.pooling import pool_accumulators_grouped
 
 Floats = npt.NDArray[np.float64]
 
@@ -34,7 +36,7 @@ class CurveMap:
         doses: (dose,) ladder, Gy.
         effect: (voxel, dose) -ln S, in the order of `np.argwhere(mask)`.
         relative_std: (voxel,) predicted relative standard deviation of the effect.
-        out_of_domain: (i, j, k) where the answer is an extrapolation.
+        out_of_domain: (i, j, k) where the training says nothing; there the answer is that of grouped pooling.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -57,6 +59,8 @@ def predict_curves(
 
     Dose that the spectra do not explain (electrons, heavier ions, recoils: 4-6 % in OpenTOPAS plans) is taken to act
     like the dose that they do explain: the curve is per Gy of scored dose, its shape from the spectrum.
+    Where the voxel is out of the model's domain the answer is that of the table on species-grouped pooling, and its
+    deviation is at least what separates the two.
 
     Args:
         field: with the low-statistics spectra.
@@ -77,13 +81,33 @@ def predict_curves(
     if not mask.any():
         raise ValueRangeError("no voxel of the field has enough dose and a spectrum; there is nothing to predict")
     turned = turn_downstream(mask, *beam)
-    means, variances = zip(*_members(surrogate, inputs, np.argwhere(turned), index), strict=True)
-    effect = np.mean(means, axis=0)  # (dose, voxel)
-    spread = np.var(np.stack(means) / effect, axis=0).mean(axis=0) if len(means) > 1 else 0.0
-    std = np.sqrt(np.mean(variances, axis=0) + spread)
-    strange = turn_back(out_of_domain(surrogate, inputs, field.spectra.axes.species), *beam)
+    answers = _members(surrogate, inputs, np.argwhere(turned), index)
+    effect, std = _ensemble(answers)
+    species = field.spectra.axes.species
+    strange = out_of_domain(surrogate, inputs, species)
+    outside = strange[turned]
+    pooled = _grouped(inputs, species, index, len(surrogate.tables), np.array(surrogate.card.doses))[:, turned]
+    std[outside] = np.maximum(std[outside], np.abs(effect / pooled - 1).max(axis=0)[outside])
+    effect[:, outside] = pooled[:, outside]
     ordered = [_reorder(values, turned, mask, beam) for values in (*effect, std)]
-    return CurveMap(mask, np.array(surrogate.card.doses), np.stack(ordered[:-1], axis=1), ordered[-1], strange & mask)
+    doses, strange = np.array(surrogate.card.doses), turn_back(strange, *beam) & mask
+    return CurveMap(mask, doses, np.stack(ordered[:-1], axis=1), ordered[-1], strange)
+
+
+def _ensemble(answers: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
+    """Mean effect (dose, voxel) of the members; relative standard deviation (voxel,) of their own and their spread."""
+    effects, variances = (np.stack(parts) for parts in zip(*answers, strict=True))
+    effect = effects.mean(axis=0)
+    return effect, np.sqrt(variances.mean(axis=0) + (effects / effect).var(axis=0).mean(axis=0))
+
+
+def _grouped(
+    inputs: npt.NDArray[np.float32], species: tuple[str, ...], line: int, n_lines: int, doses: Floats
+) -> Floats:
+    """(dose, i, j, k) effect by the table on species-grouped pooling: the answer outside the model's domain."""
+    sums = inputs[:, [0, 2 + line, 2 + n_lines + line]].astype(np.float64)
+    alpha, sqrt_beta = pool_accumulators_grouped(sums, species, beam_axis=2)
+    return effect_of(doses.reshape(-1, 1, 1, 1), alpha, sqrt_beta**2)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ import torch
 
 from surrogate3d.errors import BundleError
 from surrogate3d.grid import Field, SpectrumAxes
-from surrogate3d.model.bundle import ModelCard, Surrogate
+from surrogate3d.model.bundle import MATTERING_FRACTION, ModelCard, Surrogate
 from surrogate3d.model.channels import channels
 from surrogate3d.physics.cell_line import CellLine
 
@@ -82,7 +82,7 @@ def out_of_domain(
     """Voxels whose surroundings look unlike anything in training.
 
     A voxel is out of domain when the beam is of a species that no training beam was, or when a channel of a group that
-    carries at least 1 % of the local dose is outside the range that it had in training.
+    carries at least 1 % of the local dose is outside the range that it had at the voxels trained on.
 
     Args:
         surrogate: the model.
@@ -104,5 +104,5 @@ def out_of_domain(
     low = torch.tensor(surrogate.card.channel_low).reshape(shape) - CHANNEL_MARGIN
     high = torch.tensor(surrogate.card.channel_high).reshape(shape) + CHANNEL_MARGIN
     strange = ((z < low) | (z > high)).any(dim=1)
-    matters = dose >= 0.01 * dose.sum(dim=0, keepdim=True)
+    matters = dose >= MATTERING_FRACTION * dose.sum(dim=0, keepdim=True)
     return np.asarray((strange & matters).any(dim=0).numpy(), dtype=bool)

@@ -30,6 +30,9 @@ from surrogate3d.physics.mixing import MonoTable
 
 SCHEMA = "surrogate3d.bundle/1"
 
+MATTERING_FRACTION = 0.01
+"""A group with less of the voxel's dose does not decide whether the voxel is in the domain of the training."""
+
 
 @dataclass(frozen=True)
 class ModelCard:
@@ -38,8 +41,9 @@ class ModelCard:
     Attributes:
         network: `NetworkConfig` as a dictionary.
         channels: names of the network's channels, in order.
-        channel_low: smallest value of each channel in training, in units of its standard deviation from its mean.
-        channel_high: largest value of each channel in training, likewise.
+        channel_low: smallest value of each channel at the voxels trained on, in units of its standard deviation from
+            its mean.
+        channel_high: largest value of each channel at the voxels trained on, likewise.
         doses: dose ladder of the answer, Gy.
         cell_lines: name, alpha_x (1/Gy) and beta_x (1/Gy^2) of each cell line, in order.
         edges_mev_u: energy bin edges by species, MeV/u.

@@ -14,7 +14,7 @@ from surrogate3d.direct.ledger import Ledger
 from surrogate3d.direct.simulator import simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import UnknownNameError
-from surrogate3d.grid import Field
+from surrogate3d.grid import SPECIES_Z, Field
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.physics.let import bin_dose
 from surrogate3d.physics.pooling import pool_grouped
@@ -45,13 +45,17 @@ def read_fields(paths: Sequence[Path]) -> dict[str, Field]:
     return {field_id(path): read_field(path) for path in paths}
 
 
-def features(name: str, field: Field, min_dose_fraction: float, voxels: npt.NDArray[np.bool_] | None) -> PlanFeatures:
-    """What the choice is based on: grouped-pooled dose-fraction spectra, and dose."""
+def features(
+    name: str, field: Field, species: Sequence[str], min_dose_fraction: float, within: npt.NDArray[np.bool_] | None
+) -> PlanFeatures:
+    """What the choice is based on: grouped-pooled dose fractions of `species` (zero where not scored), and dose."""
     axes, fluence = field.spectra.axes, field.spectra.fluence
     mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (fluence.sum(axis=(0, 1)) > 0)
-    mask = mask if voxels is None else mask & voxels
-    fractions = pool_grouped(bin_dose(axes, fluence), axes, field.beam_axis)[:, :, mask]
-    rows = fractions.reshape(-1, fractions.shape[-1]).T.astype(np.float32)
+    mask = mask if within is None else mask & within
+    scored = pool_grouped(bin_dose(axes, fluence), axes, field.beam_axis)[:, :, mask]
+    fractions = np.zeros((len(species), *scored.shape[1:]), dtype=np.float32)
+    fractions[[species.index(s) for s in axes.species]] = scored
+    rows = fractions.reshape(-1, fractions.shape[-1]).T
     return PlanFeatures(name, field.grid, rows, field.dose[mask], np.argwhere(mask))
 
 
@@ -77,7 +81,9 @@ def sample(
         min_dose_fraction: voxels with less of their field's largest dose are never chosen.
         within: (i, j, k) masks by field id to which the choice is confined.
     """
-    plans = [features(name, f, min_dose_fraction, (within or {}).get(name)) for name, f in fields.items()]
+    scored = {s for field in fields.values() for s in field.spectra.axes.species}
+    species = sorted(scored, key=SPECIES_Z.__getitem__)
+    plans = [features(n, f, species, min_dose_fraction, (within or {}).get(n)) for n, f in fields.items()]
     return select(plans, budget, cube_mm, seed, n_worst, n_random)
 
 

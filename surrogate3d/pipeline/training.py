@@ -14,7 +14,7 @@ import surrogate3d
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.errors import QuantityError
 from surrogate3d.grid import Field
-from surrogate3d.model.bundle import ModelCard, Surrogate
+from surrogate3d.model.bundle import MATTERING_FRACTION, ModelCard, Surrogate
 from surrogate3d.model.channels import channel_names, channels
 from surrogate3d.model.network import KernelNetwork
 from surrogate3d.physics.cell_line import CellLine, cell_line
@@ -167,15 +167,17 @@ def trained_on(card: ModelCard, field: Field) -> list[tuple[int, int, int]] | No
 def _channel_range(
     network: KernelNetwork, examples: Sequence[Example], alpha_x: float
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Range of each normalised channel in training, over voxels and groups that carry dose."""
+    """Range of each normalised channel at the labelled voxels, over the groups that matter there."""
     low = torch.full_like(network.channel_mean, torch.inf)
     high = -low
-    for inputs in (x for e in examples for x in e.inputs):
-        total = inputs[:, :1].sum(dim=0)
-        matters = (inputs[:, 0] >= 0.01 * total) & (total > 0.01)
-        values = channels(inputs, torch.tensor(alpha_x)).transpose(0, 1)[:, matters]
-        z = (values - network.channel_mean[:, None]) / network.channel_std[:, None]
-        low, high = torch.minimum(low, z.amin(dim=1)), torch.maximum(high, z.amax(dim=1))
+    for plan in examples:
+        i, j, k = torch.isfinite(plan.label[0, 0]).nonzero().unbind(1)
+        for inputs in plan.inputs:
+            dose = inputs[:, 0, i, j, k]
+            matters = dose >= MATTERING_FRACTION * dose.sum(dim=0)  # (group, voxel)
+            at = channels(inputs, torch.tensor(alpha_x))[:, :, i, j, k].transpose(0, 1)[:, matters]
+            z = (at - network.channel_mean[:, None]) / network.channel_std[:, None]
+            low, high = torch.minimum(low, z.amin(dim=1)), torch.maximum(high, z.amax(dim=1))
     return tuple(low.tolist()), tuple(high.tolist())
 
 

@@ -130,12 +130,13 @@ def validate(
     curves = predict_curves(low, surrogate, line)
     seconds = {SURROGATE: (time.perf_counter() - start) / low.grid.n_voxels}
     seen = _seen_voxels(surrogate, low, reference)
-    judged = _judged(curves.mask & (reference.spectra.fluence.sum(axis=(0, 1)) > 0), seen)
+    parts = regions(reference.dose, reference.beam_axis, reference.beam_sign, reference.grid.spacing_mm)
+    evaluated = np.logical_or.reduce(list(parts.values())) & (reference.spectra.fluence.sum(axis=(0, 1)) > 0)
+    judged = _judged(curves.mask & evaluated, seen)
     voxels = _draw(judged, settings) if settings.truth == "gsm2_mc" else np.argwhere(judged)
     start = time.perf_counter()
     truth, truth_se = _truth(reference, high_id, voxels, line, table, settings, ledger, progress)
     took = time.perf_counter() - start
-    parts = regions(reference.dose, reference.beam_axis, reference.beam_sign, reference.grid.spacing_mm)
     known = np.isfinite(truth["RBE"])
     masks = {name: mask & known for name, mask in parts.items() if (mask & known).any()}
     baselines = baseline_effects(low, line, table)

@@ -121,6 +121,14 @@ def keep_freed_memory() -> None:
             libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def clip_gradients(network: KernelNetwork) -> None:
+    """Clip the head of the deviation apart from all else: its likelihood can be steep, and must not slow the rest."""
+    spread = list(network.spread.parameters())
+    own = {id(p) for p in spread}
+    torch.nn.utils.clip_grad_norm_(spread, 1.0)
+    torch.nn.utils.clip_grad_norm_([p for p in network.parameters() if id(p) not in own], 1.0)
+
+
 def _hold_out(example: Example, fraction: float, rng: np.random.Generator) -> tuple[Example, Tensor]:
     """The example without some of its labelled voxels, and these voxels (voxel, 3)."""
     voxels = torch.isfinite(example.label[0, 0]).nonzero()
@@ -172,9 +180,9 @@ def _fit(
             )
             optimiser.zero_grad()
             torch.autograd.backward(example.weight[n] * loss + likelihood)
-            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            clip_gradients(network)
             optimiser.step()
-            relative = example.weight[n] * float(loss)
+            relative = example.weight[n] * float(loss.detach())
             running = relative if step == 0 else 0.98 * running + 0.02 * relative
         schedule.step()
         if step % 10 == 0:

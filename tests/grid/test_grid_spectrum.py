@@ -45,6 +45,8 @@ def test_the_recommended_grid_is_that_of_the_topas_runs():
         (("H", "C"), EDGES[:, ::-1], QuantityError, "strictly ascending"),
         (("H", "C"), np.ones((2, 3)), QuantityError, "strictly ascending"),
         (("H", "C"), EDGES - 1, QuantityError, "non-negative"),
+        (("H", "C"), np.where(EDGES == 9.0, np.inf, EDGES), QuantityError, "finite"),
+        (("H", "C"), np.where(EDGES == 9.0, np.nan, EDGES), QuantityError, "finite"),
     ],
 )
 def test_impossible_axes_are_refused(species, edges, error, message):

@@ -224,8 +224,14 @@ def test_an_unfinished_store_is_refused(path, field):
             reader(path)
 
 
-def test_halves_on_other_axes_are_refused(path, field):
+def test_halves_on_other_axes_are_refused(field):
     other = spectra(np.random.default_rng(3), SpectrumAxes(("H", "C"), AXES.edges_mev_u * 1.01))
+    with pytest.raises(GridMismatchError, match="halves have other spectrum axes"):
+        dataclasses.replace(field, halves=(other, other))
+
+
+def test_halves_whose_axes_match_but_are_not_the_same_are_not_stored(path, field):
+    other = spectra(np.random.default_rng(3), SpectrumAxes(("H", "C"), AXES.edges_mev_u * (1 + 1e-6)))
     with pytest.raises(GridMismatchError, match="axes of the whole"):
         write_field(dataclasses.replace(field, halves=(other, other)), path)
     assert not path.exists()

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-ARCHIVES = Path(__file__).parents[2].parent / "shared" / "data" / "topas"
+ARCHIVES = Path(__file__).parents[1].parent / "shared" / "data" / "topas"
 
 
 @pytest.fixture(scope="session")

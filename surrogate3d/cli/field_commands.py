@@ -1,0 +1,73 @@
+"""`convert` and `info`: from TOPAS run folders to a field store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from surrogate3d.cli import show_field
+from surrogate3d.cli.console import answer, working
+from surrogate3d.cli.options import Json, Overwrite
+from surrogate3d.cli.prescription import request
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    example = 'Example: surrogate3d convert runs/low_1 runs/low_2 -o plan.field.zarr --prescribe "2 Gy" --at p50 '
+    app.command(epilog=example + "--box 5:15,5:15,36:44")(convert)
+    app.command(epilog="Example: surrogate3d info plan.field.zarr --json")(info)
+
+
+def convert(
+    run_dirs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN_DIR...", help="TOPAS run folders of one plan: outputs with their parameter file."),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FIELD", help="The store: NAME.field.zarr.")],
+    dose_scale: Annotated[
+        float | None, typer.Option(metavar="FACTOR", help="Factor from the simulated dose to absolute dose.")
+    ] = None,
+    prescribe: Annotated[
+        str | None, typer.Option(metavar="DOSE", help='Physical dose of the whole treatment, such as "2 Gy".')
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(metavar="STATISTIC", help="Where: max (default), mean, or a percentile such as p50.")
+    ] = None,
+    box: Annotated[
+        str | None, typer.Option(metavar="BOX", help="In voxels i0:i1,j0:j1,k0:k1, ends not included.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="Or in this mask on the same grid (.nii.gz or .mha).")
+    ] = None,
+    row_order: Annotated[
+        Literal["x_fastest", "z_fastest"] | None,
+        typer.Option(help="Row order of energy-binned CSV files, where the TOPAS version does not tell."),
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Convert the TOPAS runs of one plan into one field store.
+
+    Grids are in mm, dose in Gy, LET in keV/um, energies in MeV/u, fluence in 1/mm^2.
+    Two or more runs with different seeds are added, and give the noise of their sum.
+    """
+    from surrogate3d.pipeline.conversion import convert as run
+
+    wish = request(prescribe, at, box, mask, run_dirs, row_order)
+    with working("converting"):
+        found = run(run_dirs, output, dose_scale=dose_scale, prescribe=wish, row_order=row_order, overwrite=overwrite)
+    answer("convert", {"output": output, **show_field.described(found)}, as_json, show_field.conversion)
+
+
+def info(
+    field: Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")],
+    as_json: Json = False,
+) -> None:
+    """Say what a field store holds: grid (mm), dose (Gy), LET (keV/um), energy bins (MeV/u), statistics, provenance."""
+    from surrogate3d.pipeline.conversion import info as run
+
+    with working("reading"):
+        found = run(field)
+    answer("info", {"field": field, **show_field.described(found)}, as_json, show_field.information)

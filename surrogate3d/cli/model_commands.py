@@ -1,0 +1,108 @@
+"""`train` and `predict`: make a surrogate, and apply it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from surrogate3d.cli import show_model
+from surrogate3d.cli.console import answer, counting, working
+from surrogate3d.cli.files import read_selection, require_free
+from surrogate3d.cli.options import (
+    Backend,
+    CellLine,
+    CellLines,
+    FractionDose,
+    Json,
+    Model,
+    Overwrite,
+    TargetSe,
+    words,
+)
+from surrogate3d.cli.pairs import plan_pair, require_pairs
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    pair = "Example: surrogate3d train --low low.field.zarr --high high.field.zarr --selection selection.json "
+    app.command(epilog=pair + "--ledger ledger --cell-line HSG -o model.bundle")(train)
+    fit = "Example: surrogate3d predict plan.field.zarr --model model.bundle --cell-line HSG --fraction-dose 2 -o maps"
+    app.command(epilog=fit)(predict)
+
+
+def train(
+    low: Annotated[list[Path], typer.Option(metavar="FIELD", help="Run with few histories; repeat for each plan.")],
+    high: Annotated[list[Path], typer.Option(metavar="FIELD", help="Its run with many histories, in the same order.")],
+    selection: Annotated[Path, typer.Option(metavar="FILE", help="What `sample` wrote for the --high fields.")],
+    ledger: Annotated[Path, typer.Option(metavar="DIR", help="Where `simulate` keeps its responses.")],
+    cell_lines: CellLines,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="BUNDLE", help="The model bundle, a directory.")],
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="How to train, TOML (configs/); else the defaults.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random in the training.")] = 0,
+    backend: Backend = "gsm2_mc",
+    sim_seed: Annotated[int, typer.Option(help="--seed of `simulate`.")] = 0,
+    target_se: TargetSe = 0.01,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Train a surrogate on pairs of runs of the same plan and on the simulated voxels of the better one.
+
+    Doses are in Gy, energies in MeV/u; --backend, --sim-seed and --target-se must be those given to `simulate`.
+    """
+    require_pairs(low, high)
+    require_free(output, overwrite)
+    from surrogate3d.config import load_train_config
+    from surrogate3d.model.bundle import save_bundle
+    from surrogate3d.pipeline.design import SimulationSettings
+    from surrogate3d.pipeline.training import train as run
+    from surrogate3d.training.loop import TrainConfig
+
+    how = load_train_config(config) if config else TrainConfig()
+    design, start = read_selection(selection), time.perf_counter()
+    settings = SimulationSettings(backend, tuple(cell_lines), sim_seed, target_se)
+    pairs = [plan_pair(few, many, design, ledger, settings) for few, many in zip(low, high, strict=True)]
+    with counting("training") as progress:
+        surrogate = run(pairs, cell_lines, how, seed, progress)
+    done = {"output": output, "bundle_id": save_bundle(surrogate, output, overwrite), **show_model.card(surrogate.card)}
+    answer("train", {**done, "seconds": time.perf_counter() - start}, as_json, show_model.trained)
+
+
+def predict(
+    field: Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")],
+    model: Model,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory of the maps.")],
+    line: CellLine,
+    fraction_dose: FractionDose,
+    fractions: Annotated[int, typer.Option(help="Number of equal fractions.")] = 1,
+    formats: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,zarr, separated by commas.")
+    ] = "nifti",
+    maps: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Which maps, such as RBE,D_RBE; else all that are possible.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Predict maps of survival and RBE of a whole field, with their uncertainty and a mask.
+
+    Always alpha (1/Gy), beta (1/Gy^2), RBE10, and RBE_ref at --fraction-dose (Gy) in every voxel. With a prescription
+    also RBE, D_RBE (Gy, RBE-weighted), survival and -ln S at the voxel's own dose; a field without one refuses them.
+    """
+    require_free(output, overwrite)
+    from surrogate3d.inference.maps import Fractionation
+    from surrogate3d.model.bundle import load_bundle
+    from surrogate3d.physics.cell_line import cell_line
+    from surrogate3d.pipeline.models import resolve
+    from surrogate3d.pipeline.prediction import predict_store
+
+    how, cells, names = Fractionation(fraction_dose, fractions), cell_line(line), words(maps) if maps else None
+    surrogate = load_bundle(resolve(model))
+    with working("predicting"):
+        found = predict_store(field, surrogate, cells, how, output, words(formats), names, overwrite)
+    show_model.warnings(found)
+    answer("predict", {"field": field, **found, "output": output}, as_json, show_model.predicted)

@@ -1,0 +1,83 @@
+"""What `convert` is told about absolute dose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from surrogate3d.io.convert import PrescribeRequest
+    from surrogate3d.io.topas_grid import RowOrder
+
+Box = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+def dose_gy(text: str) -> float:
+    """Read a prescribed dose such as "2 Gy" or "200 cGy"; the unit must be there.
+
+    Raises:
+        typer.BadParameter: it is not a dose.
+    """
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+(?:[eE][-+]?[0-9]+)?)\s*(c?Gy)\s*", text)
+    if not found:
+        raise typer.BadParameter(f'expected a physical dose with its unit such as "2 Gy", found {text!r}')
+    return float(found[1]) * (0.01 if found[2] == "cGy" else 1.0)
+
+
+def box_of(text: str) -> Box:
+    """Read a box of voxels such as 5:15,5:15,36:44, ends not included.
+
+    Raises:
+        typer.BadParameter: it is not a box.
+    """
+    ranges = re.fullmatch(r"(\d+):(\d+),(\d+):(\d+),(\d+):(\d+)", text.replace(" ", ""))
+    if not ranges:
+        raise typer.BadParameter(f"expected voxel indices i0:i1,j0:j1,k0:k1 such as 5:15,5:15,36:44, found {text!r}")
+    i0, i1, j0, j1, k0, k1 = (int(number) for number in ranges.groups())
+    return (i0, j0, k0), (i1, j1, k1)
+
+
+def request(
+    prescribe: str | None,
+    at: str | None,
+    box: str | None,
+    mask: Path | None,
+    run_dirs: Sequence[Path],
+    row_order: RowOrder | None,
+) -> PrescribeRequest | None:
+    """What the options of `convert` ask for.
+
+    Raises:
+        typer.BadParameter: options that do not go together, or cannot be read.
+        Surrogate3dError: the mask cannot be read, or is not on the grid of the runs.
+    """
+    from surrogate3d.io.convert import PrescribeRequest
+
+    if prescribe is None:
+        if at or box or mask:
+            raise typer.BadParameter(
+                "--at, --box and --mask say where a dose is prescribed; give --prescribe with them"
+            )
+        return None
+    if box and mask:
+        raise typer.BadParameter("--box and --mask exclude each other; give one of them")
+    region = box_of(box) if box else _mask_on_grid(mask, run_dirs, row_order) if mask else None
+    return PrescribeRequest(dose_gy(prescribe), at or "max", region)
+
+
+def _mask_on_grid(path: Path, run_dirs: Sequence[Path], row_order: RowOrder | None) -> npt.NDArray[np.bool_]:
+    """The voxels of a mask image that are not 0, once its grid is that of the first run."""
+    from surrogate3d.grid import quantity
+    from surrogate3d.io.convert import read_run
+    from surrogate3d.io.images import read_image
+
+    image = read_image(path, quantity("mask"))
+    read_run(run_dirs[0], row_order=row_order).grid.require_same(image.grid, f"the runs and the mask {path.name}")
+    return image.values > 0

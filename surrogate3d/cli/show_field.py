@@ -1,0 +1,97 @@
+"""What `convert` and `info` show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+
+from surrogate3d.cli.console import show, warn
+
+
+def described(found: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a store; its own schema makes room for the command's."""
+    return {"store_schema" if key == "schema" else key: value for key, value in found.items()}
+
+
+def information(data: Mapping[str, Any]) -> None:
+    """Print what a store holds."""
+    facts = Table.grid(padding=(0, 2))
+    for name, text in _facts(data):
+        facts.add_row(name, text)
+    show(f"{data.get('field', data.get('output'))}", facts, "", _volumes(data), _spectra(data), consistency(data))
+
+
+def conversion(data: Mapping[str, Any]) -> None:
+    """Print what a conversion read, left out and noticed, and the store."""
+    report = data["conversion"]
+    information(data)
+    show("", f"{len(report['files_read'])} files read")
+    for file in report["files_not_read"]:
+        show(f"not read: {file['run']}/{file['name']}: {file['reason']}")
+    for note in report["notes"]:
+        warn(note)
+
+
+def consistency(data: Mapping[str, Any]) -> str:
+    """How much of the scored dose the spectra explain, in one line."""
+    part = data["consistency"]
+    return (
+        f"consistency: the spectra explain {part['median']:.3f} of the scored dose "
+        f"(median; 5th to 95th percentile {part['p5']:.3f} to {part['p95']:.3f}, over the irradiated voxels)"
+    )
+
+
+def _facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    grid, tracks, provenance = data["grid"], data["tracks_per_voxel"], data["provenance"]
+    axis, halves = "ijk"[data["beam_axis"]], data["n_halves"]
+    prescription = data["prescription"]
+    return [
+        ("field id", data["field_id"][:12]),
+        ("grid", f"{_times(grid['shape'])} voxels of {_times(grid['spacing_mm'])} mm"),
+        ("first voxel", f"centre at ({', '.join(f'{x:g}' for x in grid['origin_mm'])}) mm (LPS)"),
+        ("beam", f"along {'+' if data['beam_sign'] > 0 else '-'}{axis}"),
+        ("histories", f"{data['histories']:,}"),
+        ("tracks per voxel", f"{tracks['median']:.0f} ({tracks['minimum']:.0f} to {tracks['maximum']:.0f})"),
+        ("halves", f"{halves} independent" if halves else "none (a single run): the noise is not known"),
+        ("prescription", prescription["statement"] if prescription else "none: dose is in arbitrary scale"),
+        *((name, _let(words)) for name, words in data["let_definitions"].items()),
+        ("made with", f"TOPAS {provenance.get('topas_version')}, surrogate3d {provenance.get('surrogate3d_version')}"),
+        *((f"run {run['name']}", _run(run)) for run in provenance.get("runs", [])),
+    ]
+
+
+def _times(numbers: list[float]) -> str:
+    return " x ".join(f"{number:g}" for number in numbers)
+
+
+def _let(words: Mapping[str, Any]) -> str:
+    limit = words["max_scored_kev_um"]
+    return (
+        f"{words['weighting']}-averaged; {words['particles']}; {words['medium']}; "
+        f"{'restricted' if words['restricted'] else 'unrestricted'}; "
+        f"{'no upper limit' if limit is None else f'steps above {limit:g} keV/um left out'}"
+    )
+
+
+def _run(run: Mapping[str, Any]) -> str:
+    hashes = " ".join(str(file["sha256"])[:8] for file in run.get("files", []))
+    return f"{run.get('histories', 0):,} histories, seed {run.get('seed')}, files {hashes}"
+
+
+def _volumes(data: Mapping[str, Any]) -> Table:
+    table = Table("volume", "unit", "minimum", "maximum", "NaN", title_justify="left")
+    for name, volume in data["volumes"].items():
+        ends = ("-" if volume[end] is None else f"{volume[end]:.4g}" for end in ("minimum", "maximum"))
+        table.add_row(name, volume["unit"], *ends, str(volume["n_nan"]))
+    return table
+
+
+def _spectra(data: Mapping[str, Any]) -> Table:
+    table = Table("species", "bins", "from [MeV/u]", "to [MeV/u]", "fluence below", "fluence above")
+    for species, edges in zip(data["axes"]["species"], data["axes"]["edges_mev_u"], strict=True):
+        outside = data["outside_bins"][species]
+        shares = (f"{100 * outside[side]:.3g} %" for side in ("underflow", "overflow"))
+        table.add_row(species, str(len(edges) - 1), f"{edges[0]:g}", f"{edges[-1]:g}", *shares)
+    return table

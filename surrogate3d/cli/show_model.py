@@ -1,0 +1,68 @@
+"""What `train` and `predict` show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+
+from surrogate3d.cli.console import show, warn
+
+if TYPE_CHECKING:
+    from surrogate3d.model.bundle import ModelCard
+
+
+def card(model: ModelCard) -> dict[str, Any]:
+    """A model in numbers."""
+    plans = model.training["plans"]
+    return {
+        "cell_lines": model.line_names,
+        "plans": [{"low": p["low"], "high": p["high"], "voxels": len(p["voxels"])} for p in plans],
+        "backend": model.training["backend"],
+        "seed": model.training["seed"],
+        "config": model.training["config"],
+        "members": len(model.std_scale),
+        "final_loss": model.training["final_loss"],
+        "std_scale": model.std_scale,
+        "n_calibration": model.training["n_calibration"],
+    }
+
+
+def trained(data: Mapping[str, Any]) -> None:
+    """Print what was trained."""
+    table = Table("network", "error / that of grouped pooling", "deviation scaled by", "calibration voxels")
+    rows = zip(data["final_loss"], data["std_scale"], data["n_calibration"], strict=True)
+    for number, (loss, scale, n) in enumerate(rows):
+        table.add_row(str(number), f"{loss:.3f}", f"{scale:.2f}", str(n))
+    voxels = sum(plan["voxels"] for plan in data["plans"])
+    words = f"{len(data['plans'])} plans, {voxels} simulated voxels, {', '.join(data['cell_lines'])}"
+    show(table, f"{words}: {data['seconds']:.0f} s", f"written: {data['output']} (bundle {data['bundle_id'][:12]})")
+
+
+def warnings(found: Mapping[str, Any]) -> None:
+    """Say what a user of the maps must know."""
+    if found["refused"]:
+        reason = next(iter(found["refused"].values()))
+        warn(f"no maps of {', '.join(found['refused'])}: {reason}")
+    strange, answered = found["voxels_out_of_domain"], found["voxels_answered"]
+    if strange:
+        share = 100 * strange / max(answered, 1)
+        warn(
+            f"{strange} of {answered} voxels ({share:.1f} %) are unlike the training: there the maps are extrapolated; "
+            f"see the map out_of_domain"
+        )
+
+
+def predicted(data: Mapping[str, Any]) -> None:
+    """Print what was predicted."""
+    table = Table("map", "minimum", "median", "maximum")
+    for name, row in data["ranges"].items():
+        table.add_row(name, *("-" if x is None else f"{x:.4g}" for x in row.values()))
+    prescription = data["prescription"] or "none"
+    show(
+        table,
+        f"{data['voxels_answered']} voxels in {data['seconds']:.2f} s; cell line {data['cell_line']['name']}; "
+        f"{data['fractions']} x {data['fraction_dose_gy']:g} Gy; prescription: {prescription}",
+        f"written: {data['output']} ({len(data['files'])} files)",
+    )

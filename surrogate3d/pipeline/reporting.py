@@ -1,0 +1,206 @@
+"""From a validation to the report that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surrogate3d.grid import Field, Quantity, Volume
+from surrogate3d.inference.maps import Fractionation, derive_maps
+from surrogate3d.model.bundle import Surrogate
+from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.pipeline.conversion import consistency, tracks
+from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
+from surrogate3d.report import Conditions, DirectPoints, Fact, ReportContent, write_report
+
+SHOWN_METHODS = ("zr_table", "zr_table, grouped pooling")
+"""Baselines in the pictures; the table has all of them."""
+
+PUBLISHED = ("McNamara", "Wedenberg", "constant 1.1")
+"""Proton models, shown for proton beams only."""
+
+TRUTH_WORDS = {
+    "gsm2_mc": "Monte Carlo (gsm2_mc) of random voxels",
+    "gsm2_fft": "deterministic simulation (gsm2_fft) of every voxel",
+    "zr_table": "the Zaider-Rossi table on every voxel",
+}
+
+
+def write_validation_report(
+    path: Path,
+    low: Field,
+    high: Field | None,
+    validation: Validation,
+    surrogate: Surrogate,
+    line: CellLine,
+    settings: ValidationSettings,
+    *,
+    provenance: Mapping[str, Any],
+    timings_s: Mapping[str, float] | None = None,
+    title: str = "Survival and RBE of a radiation field",
+    fractions: int = 1,
+) -> Path:
+    """Write the report of a validation.
+
+    Args:
+        path: of the HTML file.
+        low: the judged field.
+        high: the reference; None when the truth came from `low` itself.
+        validation: what was found.
+        surrogate: the model.
+        line: cell line.
+        settings: of the validation.
+        provenance: plain data: files, hashes, commands, seeds.
+        timings_s: seconds by step.
+        title: headline.
+        fractions: number of fractions of the prescription, for D_RBE.
+    """
+    content = ReportContent(
+        title=title,
+        verdict=verdict(validation, low, settings),
+        conditions=_conditions(low, surrogate, line, settings, fractions),
+        maps=_maps(low, validation, line, settings, fractions),
+        mask=validation.curves.mask,
+        beam_axis=low.beam_axis,
+        beam_sign=low.beam_sign,
+        summary=_summary(low, validation, settings),
+        prescription_gy=low.prescription.dose_gy if low.prescription else None,
+        points=_points(validation, settings),
+        methods={name: validation.predicted[name]["RBE"] for name in SHOWN_METHODS},
+        published_models=_published(low, validation),
+        reference=validation.truth["RBE"],
+        reference_origin=_origin(high, settings),
+        regions=validation.regions,
+        validation=validation.table.to_json(),
+        provenance=dict(provenance),
+        timings_s=dict(timings_s or {}),
+        notes=_notes(low),
+    )
+    return write_report(content, path)
+
+
+def verdict(validation: Validation, low: Field, settings: ValidationSettings) -> tuple[str, ...]:
+    """What the numbers say, in sentences; the first is the most important."""
+    own = validation.table.row(SURROGATE, "RBE").summary
+    rms = {name: validation.table.row(name, "RBE").summary.rms for name in SHOWN_METHODS}
+    table, grouped = (rms[name] for name in SHOWN_METHODS)
+    best = min({SURROGATE: own.rms, **rms}.items(), key=lambda item: item[1])[0]
+    statistics = tracks(low)["median"]
+    lead = (
+        f"At {statistics:.0f} tracks per voxel the surrogate's RBE at {settings.fraction_dose_gy:g} Gy errs by "
+        f"{own.rms:.2f} % RMS ({own.n} voxels); the Zaider-Rossi table on the same input errs by {table:.2f} %, "
+        f"with species-grouped pooling by {grouped:.2f} %."
+    )
+    choice = {
+        SURROGATE: "The surrogate is the best of the three here.",
+        "zr_table": "The plain table is the best of the three here: the surrogate should not be used for this field.",
+        "zr_table, grouped pooling": "Grouped pooling of the table is the best of the three here.",
+    }[best]
+    sentences = [lead, choice]
+    if own.floor == own.floor:
+        sentences.append(f"The truth itself is uncertain by {own.floor:.2f} %; none of these errors is below that.")
+    if validation.self_consistency:
+        sentences.insert(0, "No reference was given: these numbers measure self-consistency, not accuracy.")
+    return tuple(sentences)
+
+
+def _conditions(
+    field: Field, surrogate: Surrogate, line: CellLine, settings: ValidationSettings, fractions: int
+) -> Conditions:
+    LET = field.let_definitions.get("LET_d")
+    return Conditions(
+        cell_line=f"{line.name} (alpha_x {line.alpha_x:g} /Gy, beta_x {line.beta_x:g} /Gy^2)",
+        fractions=fractions,
+        fraction_dose=f"{settings.fraction_dose_gy:g} Gy in every voxel for RBE; the voxel's own dose for D_RBE",
+        prescription=field.prescription.statement if field.prescription else "none: dose in arbitrary scale",
+        mask_meaning="voxels with at least 5 % of the largest dose and a spectrum",
+        LET=f"{LET.weighting}-averaged, {LET.particles}, {LET.medium}" if LET else "",
+        model=surrogate.bundle_id[:12],
+    )
+
+
+def _maps(
+    field: Field, validation: Validation, line: CellLine, settings: ValidationSettings, fractions: int
+) -> dict[str, Volume]:
+    derived = derive_maps(
+        validation.curves,
+        field,
+        line,
+        Fractionation(settings.fraction_dose_gy),
+        ("RBE_ref", "RBE_std", "alpha", "beta"),
+    )
+    dose = field.volumes[field.dose_name]
+    if field.prescription is None:
+        dose = Volume(field.grid, dose.values / np.nanmax(dose.values), _relative(dose.quantity))
+    maps = {field.dose_name: dose, "RBE": derived["RBE_ref"], "RBE_std": derived["RBE_std"]}
+    maps |= {name: derived[name] for name in ("alpha", "beta")}
+    if "LET_d" in field.volumes:
+        LET = field.volumes["LET_d"]
+        maps["LET_d"] = Volume(LET.grid, np.where(validation.curves.mask, LET.values, np.nan), LET.quantity)
+    if field.prescription is not None:
+        maps["D_RBE"] = _dose_weighted(field, validation, line, settings, fractions)
+    return maps
+
+
+def _dose_weighted(
+    field: Field, validation: Validation, line: CellLine, settings: ValidationSettings, fractions: int
+) -> Volume:
+    fractionation = Fractionation(settings.fraction_dose_gy, fractions)
+    return derive_maps(validation.curves, field, line, fractionation, ("D_RBE",))["D_RBE"]
+
+
+def _relative(quantity: Quantity) -> Quantity:
+    return replace(
+        quantity, unit="of maximum", definition=f"{quantity.definition}; relative, no prescription was given"
+    )
+
+
+def _points(validation: Validation, settings: ValidationSettings) -> DirectPoints | None:
+    if settings.truth != "gsm2_mc":
+        return None
+    index = np.argwhere(np.isfinite(validation.truth["RBE"]))
+    at = tuple(index.T)
+    held_out = np.ones(len(index), dtype=bool)  # the validation never judges a voxel that was trained on
+    return DirectPoints(index, validation.truth["RBE"][at], validation.truth_se[at], held_out)
+
+
+def _published(field: Field, validation: Validation) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+    heavy = any(species not in ("H", "He") for species in field.spectra.axes.species)
+    names = () if heavy else PUBLISHED
+    return {name: validation.predicted[name]["RBE"] for name in names if name in validation.predicted}
+
+
+def _origin(high: Field | None, settings: ValidationSettings) -> str:
+    spectra = "the judged store's own spectra" if high is None else f"{high.histories:,} histories"
+    return f"{TRUTH_WORDS[settings.truth]} on {spectra}"
+
+
+def _summary(field: Field, validation: Validation, settings: ValidationSettings) -> tuple[Fact, ...]:
+    own, table = (validation.table.row(name, "RBE").summary for name in (SURROGATE, "zr_table"))
+    seconds = validation.table.seconds_per_voxel
+    inside = validation.curves
+    return (
+        Fact("Surrogate, RMS error of RBE", f"{own.rms:.2f}", "%", f"n = {own.n}; truth's own noise {own.floor:.2f} %"),
+        Fact("95 % of voxels within", f"{own.p95:.2f}", "%", f"largest error {own.max:.1f} %"),
+        Fact("zr_table, RMS error of RBE", f"{table.rms:.2f}", "%", "same input, same voxels"),
+        Fact("Bias of the surrogate", f"{own.bias:+.2f}", "%"),
+        Fact("Tracks per voxel", f"{tracks(field)['median']:.0f}", "", "median over the irradiated voxels"),
+        Fact("Dose explained by the spectra", f"{100 * consistency(field)['median']:.1f}", "%", "median; see notes"),
+        Fact("Surrogate, time per voxel", f"{1e6 * seconds[SURROGATE]:.1f}", "us", "whole field, this machine"),
+        Fact("Out of domain", f"{int(inside.out_of_domain.sum())}", "voxels", f"of {int(inside.mask.sum())} answered"),
+    )
+
+
+def _notes(field: Field) -> tuple[str, ...]:
+    explained = consistency(field)
+    return (
+        f"The spectra explain {100 * explained['median']:.1f} % of the scored dose (5th to 95th percentile "
+        f"{100 * explained['p5']:.1f} to {100 * explained['p95']:.1f} %). The rest (electrons set free elsewhere, "
+        "recoils, heavier ions) is taken to act like the part that is explained.",
+        "GSM2 on amorphous tracks is a model: agreement with it is not agreement with an experiment, which differs "
+        "between laboratories by about 17 % in RBE10.",
+    )

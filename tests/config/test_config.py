@@ -1,0 +1,72 @@
+"""Settings are read strictly, and every shipped file of settings loads."""
+
+import tomllib
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from surrogate3d.config import load_train_config
+from surrogate3d.errors import ConfigError
+from surrogate3d.training.loop import TrainConfig
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "train.toml"
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
+def test_every_shipped_configuration_loads(path: Path) -> None:
+    assert isinstance(load_train_config(path), TrainConfig)
+
+
+def test_the_fast_one_is_one_member_of_400_steps() -> None:
+    config = load_train_config(CONFIGS / "train_fast.toml")
+    assert (config.members, config.steps) == (1, 400)
+
+
+def test_the_reference_writes_out_every_default() -> None:
+    path = CONFIGS / "train_reference.toml"
+    assert load_train_config(path) == TrainConfig()
+    assert set(tomllib.loads(path.read_text())) == {field.name for field in fields(TrainConfig)}
+
+
+def test_what_is_left_out_keeps_its_default(tmp_path: Path) -> None:
+    assert load_train_config(written(tmp_path, "steps = 7\n")) == TrainConfig(steps=7)
+
+
+def test_whole_numbers_are_numbers_and_lists_become_tuples(tmp_path: Path) -> None:
+    config = load_train_config(written(tmp_path, "learning_rate = 1\ntracks_levels = [600, 30.5]\n"))
+    assert config.learning_rate == 1.0
+    assert config.tracks_levels == (600.0, 30.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("learning_rat = 0.1", r"unknown key 'learning_rat'.*'learning_rate'"),
+        ("[train]\nsteps = 3", r"unknown key 'train'"),
+        ("steps = 1.5", r"steps: expected int, found float 1\.5"),
+        ("steps = true", r"steps: expected int, found bool True"),
+        ("learning_rate = '1e-3'", r"learning_rate: expected float, found str '1e-3'"),
+        ("learning_rate = inf", r"learning_rate: expected a finite number, found inf"),
+        ("tracks_levels = 30.0", r"tracks_levels: expected a list, found float"),
+        ("tracks_levels = [30.0, 'a']", r"tracks_levels\[1\]: expected float, found str 'a'"),
+        ("steps = 0", r"steps.*must be at least 1"),
+        ("steps = ", r"not valid TOML"),
+    ],
+)
+def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as refused:
+        load_train_config(written(tmp_path, text + "\n"))
+    assert "train.toml" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no configuration"):
+        load_train_config(tmp_path / "none.toml")

@@ -1,0 +1,76 @@
+"""The network's input, whatever the beam's direction."""
+
+import itertools
+
+import numpy as np
+import pytest
+from synthetic import AXES, LINE, TABLE, make_field, prescribed, reoriented
+
+from surrogate3d.errors import ValueRangeError
+from surrogate3d.model.groups import field_inputs, group_inputs, input_names, turn_back, turn_downstream
+from surrogate3d.physics.let import bin_dose
+from surrogate3d.physics.mixing import mono_table, zr_table
+
+BEAMS = tuple(itertools.product((0, 1, 2), (-1, 1)))
+SAME_LATERAL_ORDER = ((0, 1, 2), (0, 2, 1), (2, 0, 1))
+
+
+@pytest.mark.parametrize("beam", BEAMS)
+def test_turning_there_and_back_is_no_change(beam):
+    values = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    turned = turn_downstream(values, *beam)
+    assert turned.shape[-1] == values.shape[1 + beam[0]]
+    np.testing.assert_array_equal(turn_back(turned, *beam), values)
+    np.testing.assert_array_equal(turn_back(turned[0], *beam), values[0])
+
+
+@pytest.mark.parametrize("beam", BEAMS)
+def test_depth_counts_along_the_last_axis_from_where_the_beam_enters(beam):
+    axis, sign = beam
+    index = np.indices((3, 4, 5))[axis]
+    depth = index if sign > 0 else index.max() - index
+    turned = turn_downstream(depth, *beam)
+    np.testing.assert_array_equal(turned, np.broadcast_to(np.arange(turned.shape[-1]), turned.shape))
+
+
+@pytest.mark.parametrize("permutation", SAME_LATERAL_ORDER)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_inputs_do_not_depend_on_how_the_plan_lies_in_its_grid(permutation, sign):
+    field = make_field(seed=3)
+    turned, _ = reoriented(field, permutation, sign)
+    np.testing.assert_array_equal(field_inputs(turned, (TABLE,)), field_inputs(field, (TABLE,)))
+
+
+def test_inputs_do_not_depend_on_the_prescription():
+    field = make_field(seed=3)
+    scaled = field_inputs(prescribed(field, 2.0), (TABLE,))
+    np.testing.assert_allclose(scaled, field_inputs(field, (TABLE,)), rtol=1e-5)
+
+
+def test_inputs_are_dose_tracks_and_what_the_mixing_rule_needs():
+    field = make_field(seed=3)
+    tables = (TABLE, mono_table("V79"))
+    inputs = field_inputs(field, tables).astype(float)
+    assert input_names(["HSG", "V79"]) == (
+        *("dose", "tracks"),
+        *("dose_alpha:HSG", "dose_alpha:V79", "dose_sqrt_beta:HSG", "dose_sqrt_beta:V79"),
+    )
+    dose = bin_dose(AXES, field.spectra.fluence).sum(axis=1)
+    np.testing.assert_allclose(inputs[:, 0], dose / dose.sum(axis=0).max(), rtol=1e-5)
+    np.testing.assert_allclose(inputs[:, 1].sum(axis=0), field.tracks, rtol=1e-5)
+    whole = inputs.sum(axis=0)
+    for n, table in enumerate(tables):
+        alpha, beta = zr_table(AXES, field.spectra.fluence, table)
+        np.testing.assert_allclose(whole[2 + n] / whole[0], alpha, rtol=1e-5)
+        np.testing.assert_allclose((whole[4 + n] / whole[0]) ** 2, beta, rtol=1e-5)
+
+
+def test_a_field_without_fluence_is_refused():
+    field = make_field()
+    with pytest.raises(ValueRangeError, match="no fluence in any voxel"):
+        group_inputs(AXES, 0 * field.spectra.fluence, field.grid, 2, 1, (TABLE,))
+
+
+def test_the_largest_total_dose_is_one():
+    assert field_inputs(make_field(seed=1), (TABLE,))[:, 0].sum(axis=0).max() == pytest.approx(1.0, rel=1e-6)
+    assert LINE.name == TABLE.cell_line
