@@ -22,7 +22,7 @@ import numpy as np
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 SLAB: Box = ((2, 18), (2, 18), (0, 56))
-SHALLOW: Box = ((2, 18), (2, 18), (0, 28))
+SHALLOW: Box = ((2, 20), (2, 18), (0, 28))
 BOXES: dict[str, Box] = {
     "proton_slab_low": SLAB,
     "proton_slab_highA": SLAB,

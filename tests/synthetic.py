@@ -7,7 +7,17 @@ import torch
 
 from surrogate3d.direct.curve import response
 from surrogate3d.direct.task import DOSE_LADDER, VoxelTask
-from surrogate3d.grid import Field, Grid, LetDefinition, Prescription, Spectra, SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid import (
+    Field,
+    Grid,
+    LetDefinition,
+    Prescription,
+    Spectra,
+    SpectrumAxes,
+    Volume,
+    VolumeSet,
+    quantity,
+)
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import channel_names
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
@@ -24,6 +34,7 @@ LINE = cell_line("HSG")
 TABLE = mono_table("HSG")
 LET_DEFINITION = LetDefinition("dose", "protons", "water", False, None, "made up")
 EXPLAINED = 0.95
+N_DOSES = len(DOSE_LADDER)
 
 
 def expected_counts(tracks=400.0, shape=SHAPE, axes=AXES):
@@ -114,10 +125,12 @@ def lq_response(voxel, alpha, beta, field_id="high", doses=DOSE_LADDER, relative
 def table_responses(field, voxels, field_id="high", factor=1.0):
     """Responses of voxels as the mixing rule has them, the effect multiplied by `factor`."""
     alpha, beta = zr_table(field.spectra.axes, field.spectra.fluence, TABLE)
-    return [lq_response(tuple(map(int, v)), factor * alpha[tuple(v)], factor * beta[tuple(v)], field_id) for v in voxels]
+    return [
+        lq_response(tuple(map(int, v)), factor * alpha[tuple(v)], factor * beta[tuple(v)], field_id) for v in voxels
+    ]
 
 
-def random_network(seed=0, n_lines=1, n_doses=len(DOSE_LADDER), width=6, corrected=True):
+def random_network(seed=0, n_lines=1, n_doses=N_DOSES, width=6, corrected=True):
     """A network with random weights everywhere (also in the heads that training starts at zero)."""
     torch.manual_seed(seed)
     network = KernelNetwork(NetworkConfig(width, 2, 8, n_lines, n_doses))

@@ -70,8 +70,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if code == _INTERRUPTED:
             raise KeyboardInterrupt
         return int(code or 0)
-    except (_USAGE_ERROR, typer.Abort, KeyboardInterrupt, Surrogate3dError, OSError, MemoryError) as error:
-        if _debugging(given):
+    except (_USAGE_ERROR, typer.Abort, KeyboardInterrupt, Surrogate3dError, OSError, MemoryError, SystemError) as error:
+        if _debugging(given) or (isinstance(error, SystemError) and not _interrupted(error)):
             raise
         line(f"error: {_in_words(error)}")
         return USAGE if isinstance(error, _USAGE_ERROR) else FAILED
@@ -81,10 +81,17 @@ def _debugging(arguments: Sequence[str]) -> bool:
     return "--debug" in arguments or os.environ.get(DEBUG_VARIABLE, "0") not in ("", "0")
 
 
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether somebody pressed Ctrl-C; compiled code wraps that into a SystemError."""
+    while error is not None and not isinstance(error, KeyboardInterrupt | typer.Abort):
+        error = error.__cause__
+    return error is not None
+
+
 def _in_words(error: BaseException) -> str:
     if isinstance(error, _USAGE_ERROR):
         return f"{error.format_message()} (surrogate3d COMMAND --help tells more)"  # type: ignore[attr-defined]  # not typed
-    if isinstance(error, KeyboardInterrupt | typer.Abort):
+    if _interrupted(error):
         return "interrupted; finished outputs and simulated voxels are kept, run again to go on"
     if isinstance(error, MemoryError):
         return f"not enough memory: {error or 'an array did not fit'}; crop the scoring grid or use a larger machine"

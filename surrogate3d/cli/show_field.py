@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
-from surrogate3d.cli.console import show, warn
+from surrogate3d.cli.console import show
 
 
 def described(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def conversion(data: Mapping[str, Any]) -> None:
     for file in report["files_not_read"]:
         show(f"not read: {file['run']}/{file['name']}: {file['reason']}")
     for note in report["notes"]:
-        warn(note)
+        show(f"note: {note}")
 
 
 def consistency(data: Mapping[str, Any]) -> str:

@@ -150,9 +150,8 @@ def load_bundle(path: str | Path) -> Surrogate:
         )
         networks = tuple(_network(path / f"member_{n}.safetensors", card) for n in range(len(card.std_scale)))
     except (OSError, FormatError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, BundleError):
-            raise
-        raise BundleError(f"{path} is not a usable model bundle: {error}; train it again or fetch it anew") from error
+        reason = " ".join(str(error).split())  # torch lists weights that do not fit over many lines
+        raise BundleError(f"{path} is not a usable model bundle: {reason}; train it again or fetch it anew") from error
     return Surrogate(networks, card, tables, bundle_id)
 
 

@@ -50,7 +50,7 @@ RUNS = {
 }
 """Field stores of the demo and the runs that they are converted from."""
 
-TARGET_BOX = ((4, 4, 8), (12, 12, 16))
+TARGET_BOX = ((9, 4, 14), (13, 12, 19))
 """Half-open voxel box of the judged plan in which the median dose is prescribed."""
 
 

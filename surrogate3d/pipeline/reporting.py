@@ -102,7 +102,7 @@ def verdict(validation: Validation, low: Field, settings: ValidationSettings) ->
     }[best]
     sentences = [lead, choice]
     if own.floor == own.floor:
-        sentences.append(f"The truth itself is uncertain by {own.floor:.2f} %; none of these errors is below that.")
+        sentences.append(f"The truth's own noise is {own.floor:.2f} %, which is part of each of these errors.")
     if validation.self_consistency:
         sentences.insert(0, "No reference was given: these numbers measure self-consistency, not accuracy.")
     return tuple(sentences)
@@ -117,7 +117,8 @@ def _conditions(
         fractions=fractions,
         fraction_dose=f"{settings.fraction_dose_gy:g} Gy in every voxel for RBE; the voxel's own dose for D_RBE",
         prescription=field.prescription.statement if field.prescription else "none: dose in arbitrary scale",
-        mask_meaning="voxels with at least 5 % of the largest dose and a spectrum",
+        mask_meaning="Voxels with at least 5 % of the largest dose and a spectrum are answered; where the training "
+        "says nothing (out of domain), by the table on grouped pooling.",
         LET=f"{LET.weighting}-averaged, {LET.particles}, {LET.medium}" if LET else "",
         model=surrogate.bundle_id[:12],
     )

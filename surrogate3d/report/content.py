@@ -66,7 +66,7 @@ class DirectPoints:
 
     Attributes:
         index: (point, 3) voxel indices.
-        RBE: (point,) RBE at the voxel's own fraction dose.
+        RBE: (point,) RBE, at the same dose as the map of RBE.
         standard_error: (point,) Monte Carlo standard error of `RBE`.
         held_out: (point,) whether the surrogate never saw the voxel in training.
 

@@ -85,7 +85,7 @@ def _rbe_panel(axes: Axes, content: ReportContent, depth: FloatArray) -> None:
         axes.fill_between(depth, predicted - half, predicted + half, color=SURROGATE, alpha=0.2, lw=0, label=label)
     axes.plot(depth, predicted, color=SURROGATE, linewidth=1.9, label="surrogate")
     _direct_on_line(axes, content, depth)
-    axes.set_ylabel("RBE at the voxel's fraction dose")
+    axes.set_ylabel("RBE")
     axes.legend(loc="upper left", ncols=3)
 
 
@@ -104,7 +104,7 @@ def model_profiles(content: ReportContent) -> Picture:
         _thin_lines(axes, content, content.published_models, depth)
         axes.plot(depth, along_beam(content, content.RBE), color=SURROGATE, linewidth=1.9, label="surrogate")
         axes.set_xlabel(_DEPTH_LABEL)
-        axes.set_ylabel("RBE at the voxel's fraction dose")
+        axes.set_ylabel("RBE")
         axes.legend(loc="upper left", ncols=2)
         axes.margins(x=0.01)
         plain_axes(axes)

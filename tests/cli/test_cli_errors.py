@@ -135,10 +135,19 @@ def test_wrong_usage_elsewhere_exits_with_2(plan: Any, tmp_path: Path, refuse: R
     assert "pairs" in refuse(*plan.train(tmp_path / "m"), "--low", plan.unscaled, code=2)
 
 
+def wrapped(cause: BaseException) -> SystemError:
+    """What compiled code makes of an interrupt."""
+    error = SystemError("returned a result with an exception set")
+    error.__cause__ = SystemError()
+    error.__cause__.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [
         (KeyboardInterrupt(), "interrupted"),
+        (wrapped(KeyboardInterrupt()), "interrupted"),
         (OSError(errno.ENOSPC, "No space left on device", "plan"), "disk full: plan; free space"),
         (FileNotFoundError(errno.ENOENT, "No such file or directory", "plan"), "No such file or directory: plan"),
         (StoreError("first\nsecond"), "first second"),
@@ -153,6 +162,15 @@ def test_what_happens_on_the_way_is_one_line(
 
     monkeypatch.setattr(surrogate3d.pipeline.conversion, "info", fail)
     assert words in refuse("info", "plan")
+
+
+def test_a_fault_of_the_engine_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: Path) -> None:
+        raise SystemError("not by Ctrl-C")
+
+    monkeypatch.setattr(surrogate3d.pipeline.conversion, "info", fail)
+    with pytest.raises(SystemError):
+        main(["info", "plan"])
 
 
 def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from surrogate3d.direct.campaign import run
+from surrogate3d.direct.campaign import collect, run
+from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
 from surrogate3d.direct.ledger import Ledger
-from surrogate3d.errors import UnknownNameError
+from surrogate3d.errors import StoreError, UnknownNameError
 
 FAST = Gsm2MonteCarlo(max_nuclei=512)
 
@@ -80,3 +81,43 @@ def test_an_unknown_cell_line_is_refused_before_anything_is_paid(tmp_path, tasks
     with pytest.raises(UnknownNameError):
         run([*tasks, replace(tasks[0], cell_lines=("nobody",))], backend, Ledger(tmp_path), seed=1)
     assert backend.paid == []
+
+
+def test_what_was_simulated_is_collected_task_by_task_and_costs_nothing(tmp_path, tasks):
+    made = run(tasks, FAST, Ledger(tmp_path), seed=1)
+    backend = Counting(dies_after=0)  # it would die of the first voxel
+    assert collect(tasks, backend, Ledger(tmp_path), seed=1) == made
+    assert collect(tasks[::-1], backend, Ledger(tmp_path), seed=1) == made[::-1]
+    assert collect([], backend, Ledger(tmp_path), seed=1) == []
+
+
+def test_collected_responses_keep_their_own_place(tmp_path, tasks):
+    run(tasks[:1], FAST, Ledger(tmp_path), seed=1)
+    twin = replace(tasks[0], voxel=(9, 9, 9), field_id="G", dose_gy=1.0)
+    here, there = collect([tasks[0], twin], FAST, Ledger(tmp_path), seed=1)
+    assert (there.voxel, there.field_id) == ((9, 9, 9), "G")
+    assert there.explained == pytest.approx(2 * here.explained)
+    assert there.effect == here.effect
+
+
+@pytest.mark.parametrize("change", ["voxel", "line", "seed", "target_se", "back end", "settings"])
+def test_what_is_missing_is_not_collected(tmp_path, tasks, change):
+    """Another voxel, cell line, seed, precision or back end is another answer; an incomplete set is none."""
+    run(tasks[:2], FAST, Ledger(tmp_path), seed=1)
+    wanted = {
+        "voxel": (tasks[:3], FAST, 1, 0.01),
+        "line": ([replace(task, cell_lines=("HSG", "V79")) for task in tasks[:2]], FAST, 1, 0.01),
+        "seed": (tasks[:2], FAST, 2, 0.01),
+        "target_se": (tasks[:2], FAST, 1, 0.02),
+        "back end": (tasks[:2], Gsm2Fft(), 1, 0.01),
+        "settings": (tasks[:2], replace(FAST, max_nuclei=1024), 1, 0.01),
+    }
+    todo, backend, seed, target_se = wanted[change]
+    message = {"voxel": "2 of 3", "line": "2 of 4"}.get(change, "0 of 2")
+    with pytest.raises(StoreError, match=f"has {message} responses for {backend.name}, seed {seed} .*surrogate3d sim"):
+        collect(todo, backend, Ledger(tmp_path), seed, target_se)
+
+
+def test_an_unknown_cell_line_is_not_collected(tmp_path, tasks):
+    with pytest.raises(UnknownNameError):
+        collect([replace(tasks[0], cell_lines=("nobody",))], FAST, Ledger(tmp_path), seed=1)

@@ -5,16 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic import AXES, LINE, SHAPE, TABLE, make_field, make_surrogate, prescribed, random_network, reoriented
+from synthetic import AXES, LINE, TABLE, make_field, make_surrogate, prescribed, random_network, reoriented
 
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import BundleError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import SpectrumAxes, Volume, VolumeSet, quantity
 from surrogate3d.inference import curves
 from surrogate3d.inference.curves import predict_curves
-from surrogate3d.model.groups import field_inputs
+from surrogate3d.model.channels import channel_names
 from surrogate3d.physics.cell_line import cell_line
-from surrogate3d.physics.mixing import mono_table, zr_table
+from surrogate3d.physics.let import bin_dose
+from surrogate3d.physics.mixing import mix, mono_table, zr_table
+from surrogate3d.physics.pooling import pool_grouped
 
 FIELD = make_field(seed=5)
 D = np.array(DOSE_LADDER)
@@ -32,12 +34,14 @@ def found(surrogate):
 
 
 def with_dose(field, dose):
-    return replace(field, volumes=VolumeSet(field.grid, {"dose_to_water": Volume(field.grid, dose, quantity("dose_to_water"))}))
+    return replace(
+        field, volumes=VolumeSet(field.grid, {"dose_to_water": Volume(field.grid, dose, quantity("dose_to_water"))})
+    )
 
 
-def member(seed, voxel_only=True):
+def voxel_alone(seed, n_lines=1):
     """A network that answers by the mixing rule of the voxel alone."""
-    network = random_network(seed, corrected=False)
+    network = random_network(seed, n_lines, corrected=False)
     with torch.no_grad():
         network.weights.weight.zero_()
         network.weights.bias.fill_(-60.0)
@@ -46,7 +50,7 @@ def member(seed, voxel_only=True):
 
 
 def test_a_network_of_the_voxel_alone_gives_the_mixing_rule_on_the_grid():
-    found = predict_curves(FIELD, make_surrogate(FIELD, (member(1),)), LINE)
+    found = predict_curves(FIELD, make_surrogate(FIELD, (voxel_alone(1),)), LINE)
     alpha, beta = zr_table(AXES, FIELD.spectra.fluence, TABLE)
     expected = alpha[found.mask, None] * D + beta[found.mask, None] * D**2
     np.testing.assert_allclose(found.effect, expected, rtol=2e-5)
@@ -61,7 +65,9 @@ def test_the_answer_does_not_depend_on_how_the_plan_lies_in_its_grid(surrogate, 
     turned = predict_curves(turned_field, surrogate, LINE)
     np.testing.assert_array_equal(turned.mask, turn(found.mask))
     for n in range(len(D)):
-        np.testing.assert_allclose(turned.volume(turned.effect[:, n]), turn(found.volume(found.effect[:, n])), rtol=1e-5)
+        np.testing.assert_allclose(
+            turned.volume(turned.effect[:, n]), turn(found.volume(found.effect[:, n])), rtol=1e-5
+        )
     np.testing.assert_allclose(turned.volume(turned.relative_std), turn(found.volume(found.relative_std)), rtol=1e-4)
     np.testing.assert_array_equal(turned.out_of_domain, turn(found.out_of_domain))
 
@@ -118,18 +124,42 @@ def test_the_calibration_scales_the_deviation(surrogate):
 def test_each_cell_line_gets_its_own_answer():
     lines = (LINE, cell_line("V79"))
     tables = (TABLE, mono_table("V79"))
-    network = random_network(1, n_lines=2, corrected=False)
-    with torch.no_grad():
-        network.weights.weight.zero_()
-        network.weights.bias.fill_(-60.0)
-        network.weights.bias[37] = 60.0
     pairs = tuple((line.name, line.alpha_x, line.beta_x) for line in lines)
-    both = make_surrogate(FIELD, (network,), tables=tables, cell_lines=pairs)
+    both = make_surrogate(FIELD, (voxel_alone(1, n_lines=2),), tables=tables, cell_lines=pairs)
     for line, table in zip(lines, tables, strict=True):
         alpha, _ = zr_table(AXES, FIELD.spectra.fluence, table)
         found = predict_curves(FIELD, both, line)
         slope = found.effect[:, 0] / D[0] - (found.effect[:, 1] / D[1] - found.effect[:, 0] / D[0])
         np.testing.assert_allclose(slope, alpha[found.mask], rtol=1e-3)  # 0.25 and 0.5 Gy extrapolated to none
+
+
+def test_outside_its_domain_the_answer_is_that_of_grouped_pooling(surrogate, found):
+    """The twin pools every bin of the spectra, then mixes; the deviation covers what separates the two answers."""
+    n = channel_names().index("log_dose_relative")
+    high = tuple(-1.4 if m == n else 1e6 for m in range(len(channel_names())))
+    confined = predict_curves(FIELD, replace(surrogate, card=replace(surrogate.card, channel_high=high)), LINE)
+    outside = confined.out_of_domain[confined.mask]
+    assert 20 < outside.sum() < len(outside) - 20
+    alpha, beta = mix(pool_grouped(bin_dose(AXES, FIELD.spectra.fluence), AXES, 2), *TABLE.at(AXES))
+    pooled = (alpha[..., None] * D + beta[..., None] * D**2)[confined.mask]
+    np.testing.assert_allclose(confined.effect[outside], pooled[outside], rtol=1e-5)
+    np.testing.assert_array_equal(confined.effect[~outside], found.effect[~outside])
+    np.testing.assert_array_equal(confined.relative_std[~outside], found.relative_std[~outside])
+    apart = np.abs(found.effect / pooled - 1).max(axis=1)
+    np.testing.assert_allclose(
+        confined.relative_std[outside], np.maximum(found.relative_std, apart)[outside], rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize(("permutation", "sign"), [((0, 2, 1), -1), ((2, 0, 1), 1)])
+def test_so_it_is_whatever_the_direction(surrogate, permutation, sign):
+    strange = replace(surrogate, card=replace(surrogate.card, primaries=("C",)))
+    turned_field, turn = reoriented(FIELD, permutation, sign)
+    straight, turned = (predict_curves(f, strange, LINE) for f in (FIELD, turned_field))
+    np.testing.assert_array_equal(turned.out_of_domain, turned.mask)
+    for n in (0, 5):
+        expected = turn(straight.volume(straight.effect[:, n]))
+        np.testing.assert_allclose(turned.volume(turned.effect[:, n]), expected, rtol=1e-5)
 
 
 def test_what_cannot_be_answered_is_refused(surrogate):
@@ -140,4 +170,3 @@ def test_what_cannot_be_answered_is_refused(surrogate):
     narrow = make_field(axes=SpectrumAxes(("H", "He"), AXES.edges_mev_u * 1.01))
     with pytest.raises(BundleError, match="energy bins"):
         predict_curves(narrow, surrogate, LINE)
-    assert field_inputs(FIELD, (TABLE,)).shape[2:] == SHAPE

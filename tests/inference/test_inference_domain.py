@@ -89,20 +89,20 @@ def test_any_of_several_training_sets_will_do():
 
 
 def range_of(surrogate, field):
-    inputs = torch.from_numpy(field_inputs(field, (TABLE,)))
+    """(group, channel, i, j, k) channels as the first network sees them."""
     network = surrogate.networks[0]
-    shape = (1, -1, 1, 1, 1)
-    z = (channels(inputs, surrogate.photon[0, 0]) - network.channel_mean.reshape(shape)) / network.channel_std.reshape(
-        shape
-    )
-    return z
+    found = channels(torch.from_numpy(field_inputs(field, (TABLE,))), surrogate.photon[0, 0])
+    mean, std = (x.reshape(1, -1, 1, 1, 1) for x in (network.channel_mean, network.channel_std))
+    return (found - mean) / std
 
 
 def test_the_field_of_the_training_is_in_its_own_domain_and_a_strange_voxel_is_not():
     surrogate = make_surrogate(FIELD)
     z = range_of(surrogate, FIELD).transpose(0, 1).flatten(1)
     low, high = z.amin(dim=1), z.amax(dim=1)
-    own = replace(surrogate, card=replace(surrogate.card, channel_low=tuple(low.tolist()), channel_high=tuple(high.tolist())))
+    own = replace(
+        surrogate, card=replace(surrogate.card, channel_low=tuple(low.tolist()), channel_high=tuple(high.tolist()))
+    )
     inputs = field_inputs(FIELD, (TABLE,))
     assert not out_of_domain(own, inputs, ("H", "He")).any()
     strange = inputs.copy()

@@ -93,3 +93,12 @@ def test_the_primary_is_the_group_with_most_of_the_dose():
     assert is_primary(inputs).tolist() == [True, False]
     assert is_primary(inputs.flip(0)).tolist() == [False, True]
     assert torch.equal(channel("is_primary", inputs)[0], torch.ones(inputs.shape[2:]))
+
+
+@pytest.mark.parametrize(("padding", "end"), [((0, 6), slice(0, 4)), ((5, 0), slice(-4, None))])
+def test_the_far_end_of_the_grid_is_no_neighbour(padding, end):
+    """Empty planes behind the field do not change its first planes, nor empty ones in front of it its last."""
+    inputs = inputs_of(make_field(seed=1))
+    padded = channels(torch.nn.functional.pad(inputs, padding), ALPHA_X)
+    found = padded[..., padding[0] : padding[0] + inputs.shape[-1]]
+    torch.testing.assert_close(found[..., end], channels(inputs, ALPHA_X)[..., end], rtol=1e-5, atol=1e-5)

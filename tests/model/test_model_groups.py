@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from synthetic import AXES, LINE, TABLE, make_field, prescribed, reoriented
+from synthetic import AXES, TABLE, make_field, prescribed, reoriented
 
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.model.groups import field_inputs, group_inputs, input_names, turn_back, turn_downstream
@@ -73,4 +73,3 @@ def test_a_field_without_fluence_is_refused():
 
 def test_the_largest_total_dose_is_one():
     assert field_inputs(make_field(seed=1), (TABLE,))[:, 0].sum(axis=0).max() == pytest.approx(1.0, rel=1e-6)
-    assert LINE.name == TABLE.cell_line

@@ -68,7 +68,11 @@ def test_pooling_equals_its_slow_twin():
     accumulators = rng.random((2, 3, 6, 7, 5))
     voxels = np.array([[0, 0, 0], [5, 6, 4], [3, 2, 2], [1, 5, 0]])
     weights = rng.dirichlet(np.ones(N_WEIGHTS), size=(2, len(voxels)))
-    found = pool(*map(torch.from_numpy, (weights, accumulators)), smooth_all(torch.from_numpy(accumulators)), torch.from_numpy(voxels))
+    found = pool(
+        *map(torch.from_numpy, (weights, accumulators)),
+        smooth_all(torch.from_numpy(accumulators)),
+        torch.from_numpy(voxels),
+    )
     np.testing.assert_allclose(found.numpy(), slow_pool(weights, accumulators, voxels), rtol=1e-10)
 
 

@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic import AXES, LINE, SHAPE, TABLE, lq_response, make_field, prescribed, reoriented, table_responses
+from synthetic import AXES, SHAPE, TABLE, lq_response, make_field, prescribed, reoriented, table_responses
 
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import GridMismatchError, QuantityError
-from surrogate3d.grid import Grid, SpectrumAxes
+from surrogate3d.grid import SpectrumAxes
 from surrogate3d.model.groups import field_inputs
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.let import bin_dose
-from surrogate3d.physics.mixing import mix, mono_table
+from surrogate3d.physics.mixing import mix
 from surrogate3d.physics.pooling import pool_grouped
 from surrogate3d.training.realisations import (
     REAL_RUN_COPIES,
@@ -56,7 +56,9 @@ def test_cell_lines_keep_the_order_that_is_asked_for(runs):
     responses = [lq_response(VOXELS[0], 0.4, 0.05), lq_response(VOXELS[0], 0.2, 0.03, line=other)]
     value, _ = labels(TrainingPlan(*runs, responses), ["V79", "HSG"], DOSE_LADDER)
     D = DOSE_LADDER[3]
-    np.testing.assert_allclose(value[(slice(None), 3, *VOXELS[0])], [0.2 * D + 0.03 * D**2, 0.4 * D + 0.05 * D**2], 1e-6)
+    np.testing.assert_allclose(
+        value[(slice(None), 3, *VOXELS[0])], [0.2 * D + 0.03 * D**2, 0.4 * D + 0.05 * D**2], 1e-6
+    )
     only, _ = labels(TrainingPlan(*runs, responses), ["HSG"], DOSE_LADDER)
     np.testing.assert_array_equal(only[0], value[1])
 
@@ -148,8 +150,3 @@ def test_the_box_holds_the_irradiated_voxels_with_a_margin():
     inputs[0, 0, 8:10, 1:3, 12] = 1.0
     inputs[1, 0, 8, 1, 19] = 0.005  # too little
     assert irradiated_box(inputs) == (..., slice(4, 14), slice(0, 7), slice(8, 17))
-
-
-def test_grid_and_line_are_those_of_the_plan(plan):
-    assert isinstance(plan.high.grid, Grid)
-    assert {r.cell_line for r in plan.responses} == {LINE.name}
