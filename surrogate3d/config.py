@@ -31,10 +31,11 @@ def load_train_config(path: str | Path) -> TrainConfig:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    settings = checked(data, TrainConfig, str(path))
     try:
-        return TrainConfig(**checked(data, TrainConfig, str(path)))
+        return TrainConfig(**settings)
     except ConfigError as error:
-        raise error if str(error).startswith(str(path)) else ConfigError(f"{path}: {error}") from error
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def checked(data: Mapping[str, Any], settings: type, where: str) -> dict[str, Any]:

@@ -52,7 +52,8 @@ def answer(command: str, data: Mapping[str, Any], as_json: bool, display: Callab
 
 def document(command: str, data: Mapping[str, Any]) -> dict[str, Any]:
     """The JSON object of a command's result; docs/cli-json.md lists the keys."""
-    return {"schema": f"surrogate3d.cli.{command}/1", **{str(key): plain(value) for key, value in data.items()}}
+    result = {str(key): plain(value) for key, value in data.items() if key != "schema"}
+    return {"schema": f"surrogate3d.cli.{command}/1", **result}
 
 
 def plain(value: Any) -> Any:

@@ -83,9 +83,9 @@ def _debugging(arguments: Sequence[str]) -> bool:
 
 def _interrupted(error: BaseException | None) -> bool:
     """Whether somebody pressed Ctrl-C; compiled code wraps that into a SystemError."""
-    while error is not None and not isinstance(error, KeyboardInterrupt | typer.Abort):
+    while isinstance(error, SystemError):
         error = error.__cause__
-    return error is not None
+    return isinstance(error, KeyboardInterrupt | typer.Abort)
 
 
 def _in_words(error: BaseException) -> str:

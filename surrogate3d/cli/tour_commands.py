@@ -30,7 +30,7 @@ def demo(
         from surrogate3d.pipeline.demo import run_demo
 
         found = run_demo(output, progress)
-    answer("demo", found, as_json, _tell)
+    answer("demo", {**found, "summary_schema": found["schema"]}, as_json, _tell)
 
 
 def doctor(as_json: Json = False) -> None:
@@ -46,4 +46,4 @@ def _tell(data: Mapping[str, Any]) -> None:
     for method, row in data["headline"].items():
         net = "" if row.get("rms_net") is None else f" ({row['rms_net']:.2f} % above the truth's own noise)"
         show(f"{method}: RBE error {row['rms']:.2f} % rms{net}")
-    show(f"report: {data['report']}", f"{data['seconds']:.0f} s in all")
+    show(f"report: {data['report']}", f"{data['seconds']['total']:.0f} s in all")

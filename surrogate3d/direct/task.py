@@ -135,8 +135,11 @@ class VoxelResponse:
     backend: str
 
     def effect_at(self, dose: float) -> float:
-        """-ln S at any dose within the ladder: -ln S / D is interpolated linearly, which is exact for an LQ curve."""
-        return float(np.interp(dose, self.doses, np.divide(self.effect, self.doses))) * dose
+        """-ln S at any dose: -ln S / D is linear between the ladder's doses and beyond them, exact for an LQ curve."""
+        slopes = np.divide(self.effect, self.doses)
+        right = int(np.clip(np.searchsorted(self.doses, dose), 1, len(slopes) - 1))
+        t = (dose - self.doses[right - 1]) / (self.doses[right] - self.doses[right - 1])
+        return float((1 - t) * slopes[right - 1] + t * slopes[right]) * dose
 
     def to_json(self) -> dict[str, Any]:
         """Plain data of standard JSON (an unknown `explained` is null); floats survive the round trip exactly."""

@@ -13,6 +13,9 @@ from surrogate3d.grid.geometry import Grid
 from surrogate3d.grid.spectrum import Spectra
 from surrogate3d.grid.volume import VolumeSet
 
+SAME_DOSE, SAME_SHAPE = 0.1, 0.25
+"""How far two runs of one plan may differ, see `Field.require_same_plan`."""
+
 
 @dataclass(frozen=True)
 class LetDefinition:
@@ -103,6 +106,29 @@ class Field:
             raise GridMismatchError(f"the doses of the halves are not on the grid {self.grid.shape}")
         if self.dose_name not in self.volumes:
             raise QuantityError("a field needs dose_to_water or dose_to_medium")
+
+    def require_same_plan(self, other: Field, what: str) -> None:
+        """Refuse two fields that are not runs of one plan.
+
+        Grid, beam and bins must agree; dose per history must agree within `SAME_DOSE`, and the distribution of the dose
+        within `SAME_SHAPE` (half the sum of absolute differences of the normalised doses), which leaves room for noise.
+
+        Raises:
+            GridMismatchError: other grid or spectrum axes.
+            QuantityError: other beam, or another dose.
+        """
+        self.grid.require_same(other.grid, what)
+        if not self.spectra.axes.matches(other.spectra.axes):
+            raise GridMismatchError(f"{what}: the spectrum axes differ")
+        if (self.beam_axis, self.beam_sign) != (other.beam_axis, other.beam_sign):
+            raise QuantityError(f"{what}: the beam directions differ")
+        totals = [float(np.nansum(f.dose)) / f.dose_scale / f.histories for f in (self, other)]
+        shapes = [np.nan_to_num(f.dose) / np.nansum(f.dose) for f in (self, other)]
+        if abs(totals[0] / totals[1] - 1) > SAME_DOSE or 0.5 * np.abs(shapes[0] - shapes[1]).sum() > SAME_SHAPE:
+            raise QuantityError(
+                f"{what}: the doses are not those of one plan (per history {totals[0]:.4g} and {totals[1]:.4g} "
+                "Gy, summed); give two runs of the same plan"
+            )
 
     @property
     def dose_name(self) -> str:

@@ -98,7 +98,8 @@ def _ensemble(answers: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
     """Mean effect (dose, voxel) of the members; relative standard deviation (voxel,) of their own and their spread."""
     effects, variances = (np.stack(parts) for parts in zip(*answers, strict=True))
     effect = effects.mean(axis=0)
-    return effect, np.sqrt(variances.mean(axis=0) + (effects / effect).var(axis=0).mean(axis=0))
+    spread = (effects / effect).var(axis=0, ddof=1).mean(axis=0) if len(effects) > 1 else 0.0
+    return effect, np.sqrt(variances.mean(axis=0) + spread)
 
 
 def _grouped(

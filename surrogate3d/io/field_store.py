@@ -34,7 +34,7 @@ def write_field(field: Field, path: str | Path, overwrite: bool = False) -> str:
         GridMismatchError: the halves have other spectrum axes than the whole.
     """
     path = Path(path)
-    if overwrite and path.exists() and not manifest.has_our_schema(path / manifest.MANIFEST_NAME):
+    if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, manifest.FIELD_SCHEMA):
         raise StoreError(f"{path} exists and is not a field store, so it is not replaced; choose another name")
     with atomic_directory(path, overwrite, expected_bytes=_size(field)) as scratch:
         with created_group(scratch, _attributes(field)) as group:

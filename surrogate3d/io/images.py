@@ -27,7 +27,7 @@ from surrogate3d.errors import FormatError, GeometryError, StoreError, Unsupport
 from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet
 from surrogate3d.io.atomic import atomic_directory, atomic_file
 from surrogate3d.io.field_store import summarise
-from surrogate3d.io.manifest import has_our_schema
+from surrogate3d.io.manifest import has_schema
 from surrogate3d.io.zarr_group import created_group, get_volumes, open_group, put_volumes
 
 MAPS_SCHEMA = "surrogate3d.maps/1"
@@ -108,7 +108,7 @@ def write_maps(
     unknown = set(formats) - {*_SUFFIX, "zarr"}
     if unknown:
         raise UnsupportedError(f"unknown image formats {sorted(unknown)}; expected any of nifti, mha, zarr")
-    if overwrite and out_dir.exists() and not has_our_schema(out_dir / "maps.json"):
+    if overwrite and out_dir.exists() and not has_schema(out_dir / "maps.json", MAPS_SCHEMA):
         raise StoreError(
             f"{out_dir} exists and is not a directory of our maps, so it is not replaced; choose another name"
         )

@@ -65,13 +65,13 @@ def verify(path: str | Path, schema: str = FIELD_SCHEMA, hashes: bool = True) ->
     return sha256_file(path / MANIFEST_NAME)
 
 
-def has_our_schema(path: str | Path) -> bool:
-    """Whether a JSON file (manifest or sidecar) is of this engine, so that what it describes may be replaced."""
+def has_schema(path: str | Path, schema: str) -> bool:
+    """Whether a JSON file (manifest or sidecar) is of a schema, whatever its version: only then may it be replaced."""
     try:
-        schema = json.loads(Path(path).read_text())["schema"]
+        found = json.loads(Path(path).read_text())["schema"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return str(schema).startswith("surrogate3d.")
+    return str(found).split("/")[0] == schema.split("/")[0]
 
 
 def _verify_file(path: Path, name: str, entry: dict[str, Any], hashes: bool) -> None:

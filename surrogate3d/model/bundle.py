@@ -57,7 +57,7 @@ class ModelCard:
         licence: of the weights.
     """
 
-    network: dict[str, int]
+    network: dict[str, Any]
     channels: tuple[str, ...]
     channel_low: tuple[float, ...]
     channel_high: tuple[float, ...]
@@ -122,7 +122,7 @@ def save_bundle(surrogate: Surrogate, path: str | Path, overwrite: bool = False)
         StoreError: `path` exists and is not to be replaced, or the disk is full.
     """
     path = Path(path)
-    if overwrite and path.exists() and not manifest.has_our_schema(path / manifest.MANIFEST_NAME):
+    if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, SCHEMA):
         raise StoreError(f"{path} exists and is not a model bundle, so it is not replaced; choose another name")
     with atomic_directory(path, overwrite) as scratch:
         (scratch / "card.json").write_text(_json({"schema": SCHEMA, **asdict(surrogate.card)}), encoding="utf-8")

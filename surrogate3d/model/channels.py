@@ -136,6 +136,7 @@ def _dose_shape(total: Tensor) -> list[Tensor]:
     """Contrast of the dose against its surroundings, its slope along the beam, its height: where edges are."""
     dose = total[:, :1]
     near, wide = smooth(dose, Filter(0.5, 0.5)), smooth(dose, Filter(3.0, 1.0))
-    ahead, behind = torch.roll(near, -1, dims=-1), torch.roll(near, 1, dims=-1)
-    slope = _log_ratio(ahead, behind, 1e-2).clamp(max=4.6)
+    padded = torch.cat([near[..., :1], near, near[..., -1:]], dim=-1)  # beyond the grid the dose goes on as it ends
+    floor = 1e-3 * near.amax()
+    slope = torch.log((padded[..., 2:] + floor) / (padded[..., :-2] + floor))
     return [_log_ratio(near, wide, 1e-2)[:, 0], slope[:, 0], _log_ratio(near, near.amax().expand_as(near), 1e-3)[:, 0]]

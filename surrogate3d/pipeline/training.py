@@ -12,7 +12,7 @@ import torch
 
 import surrogate3d
 from surrogate3d.direct.task import VoxelResponse
-from surrogate3d.errors import QuantityError
+from surrogate3d.errors import QuantityError, ValueRangeError
 from surrogate3d.grid import Field
 from surrogate3d.model.bundle import MATTERING_FRACTION, ModelCard, Surrogate
 from surrogate3d.model.channels import channel_names, channels
@@ -45,6 +45,14 @@ class PlanPair:
     high: Field
     responses: Sequence[VoxelResponse]
 
+    def __post_init__(self) -> None:
+        strangers = {r.field_id for r in self.responses} - {self.high_id}
+        if strangers:
+            raise QuantityError(
+                f"responses of field {strangers.pop()[:12]} were given as labels of field {self.high_id[:12]}; "
+                "give each plan its own"
+            )
+
 
 def train(
     pairs: Sequence[PlanPair],
@@ -73,6 +81,8 @@ def train(
         report = _offset(progress, n * config.steps, config.members * config.steps)
         member_seed = int(rng.integers(2**31))
         members.append(train_member(examples, photon, torch.tensor(doses), config, member_seed, report))
+    if not all(np.isfinite(m.losses[-1]) and np.isfinite(m.std_scale) for m in members):
+        raise ValueRangeError("the training diverged (its loss is not finite); lower learning_rate and train again")
     card = _card(pairs, lines, doses, members, examples, config, seed)
     return Surrogate(tuple(m.network for m in members), card, tuple(tables))
 
@@ -112,7 +122,7 @@ def _card(
         edges_mev_u=_edges(fields),
         species_sets=tuple(dict.fromkeys(f.spectra.axes.species for f in fields)),
         primaries=tuple(dict.fromkeys(_primary(f) for f in fields)),
-        let_definitions={name: asdict(d) for f in fields for name, d in f.let_definitions.items()},
+        let_definitions=_let_definitions(fields),
         dose_name=names.pop(),
         spacing_mm=tuple(dict.fromkeys(_spacing(f) for f in fields)),
         std_scale=tuple(m.std_scale for m in members),
@@ -146,9 +156,10 @@ def _history(pairs: Sequence[PlanPair], members: Sequence[Trained], config: Trai
 
 
 def _hashes(field: Field) -> set[str]:
-    """SHA-256 of the TOPAS files of a field: they name a run however it was converted."""
+    """SHA-256 of the scored values of a field: they name a run however it was converted."""
     runs = field.provenance.get("runs", [])
-    return {str(file["sha256"]) for run in runs for file in run.get("files", [])}
+    files = [file for run in runs for file in run.get("files", [])]
+    return {str(file["sha256"]) for file in files if str(file["name"]).endswith((".bin", ".csv"))}
 
 
 def trained_on(card: ModelCard, field: Field) -> list[tuple[int, int, int]] | None:
@@ -160,7 +171,8 @@ def trained_on(card: ModelCard, field: Field) -> list[tuple[int, int, int]] | No
     seen = [plan for plan in card.training.get("plans", []) if own & set(plan["files"])]
     if not seen:
         return None
-    return [(int(i), int(j), int(k)) for plan in seen for i, j, k in plan["voxels"]]
+    voxels = [(int(i), int(j), int(k)) for plan in seen for i, j, k in plan["voxels"]]
+    return [voxel for voxel in voxels if all(n < size for n, size in zip(voxel, field.grid.shape, strict=True))]
 
 
 @torch.no_grad()
@@ -179,6 +191,15 @@ def _channel_range(
             z = (at - network.channel_mean[:, None]) / network.channel_std[:, None]
             low, high = torch.minimum(low, z.amin(dim=1)), torch.maximum(high, z.amax(dim=1))
     return tuple(low.tolist()), tuple(high.tolist())
+
+
+def _let_definitions(fields: Sequence[Field]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for name, definition in (item for field in fields for item in field.let_definitions.items()):
+        words = asdict(definition) | {"source": ""}  # where it was read does not change what it means
+        if found.setdefault(name, words) != words:
+            raise QuantityError(f"the training fields differ in the definition of {name}; score it alike in all")
+    return found
 
 
 def _edges(fields: Sequence[Field]) -> dict[str, list[float]]:

@@ -53,7 +53,6 @@ class ValidationSettings:
         voxels: number of random voxels for `gsm2_mc`.
         seed: of the choice of voxels and of the simulation.
         target_se: relative standard error of survival of `gsm2_mc`.
-        ledger: where simulated voxels are kept; None keeps them beside nothing, in a temporary folder of the caller.
     """
 
     fraction_dose_gy: float = 2.0
@@ -122,10 +121,11 @@ def validate(
 
     Raises:
         GridMismatchError: the two runs are not on one grid.
+        QuantityError: the two runs are not of one plan.
         ValueRangeError: no voxel is left to judge.
     """
     reference = low if high is None else high
-    low.grid.require_same(reference.grid, "input and reference")
+    low.require_same_plan(reference, "input and reference")
     start = time.perf_counter()
     curves = predict_curves(low, surrogate, line)
     seconds = {SURROGATE: (time.perf_counter() - start) / low.grid.n_voxels}
@@ -145,7 +145,7 @@ def validate(
     seconds |= {name: b.seconds_per_voxel for name, b in baselines.items()}
     seconds[f"truth ({settings.truth})"] = took / len(voxels)
     kinds = {SURROGATE: "surrogate", **{name: b.kind for name, b in baselines.items()}}
-    floors = _floors(reference, line, table, settings, masks, truth, truth_se)
+    floors = {} if high is None else _floors(reference, line, table, settings, masks, truth, truth_se)
     notes = (*BASELINE_NOTES, *_notes(high is None, seen is not None, reference))
     comparison = compare(predicted, truth, masks, kinds, floors, seconds, notes)
     return Validation(

@@ -37,6 +37,7 @@ class TrainConfig:
         calibration_fraction: labelled voxels kept out of the training to calibrate the predicted deviation.
         width: see `NetworkConfig`.
         blocks: see `NetworkConfig`.
+        jitter: see `NetworkConfig`.
         threads: of torch; more only pays on idle cores.
     """
 
@@ -50,6 +51,7 @@ class TrainConfig:
     calibration_fraction: float = 0.1
     width: int = 16
     blocks: int = 2
+    jitter: float = 0.0
     threads: int = 2
 
     def __post_init__(self) -> None:
@@ -104,7 +106,8 @@ def train_member(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     fitting, held = zip(*(_hold_out(e, config.calibration_fraction, rng) for e in examples), strict=True)
-    network = KernelNetwork(NetworkConfig(config.width, config.blocks, n_lines=photon.shape[1], n_doses=len(doses)))
+    size = NetworkConfig(config.width, config.blocks, n_lines=photon.shape[1], n_doses=len(doses), jitter=config.jitter)
+    network = KernelNetwork(size)
     _normalise(network, examples, photon)
     losses = _fit(network, fitting, photon, doses, config, rng, progress)
     network.eval()
@@ -133,7 +136,7 @@ def _hold_out(example: Example, fraction: float, rng: np.random.Generator) -> tu
     """The example without some of its labelled voxels, and these voxels (voxel, 3)."""
     voxels = torch.isfinite(example.label[0, 0]).nonzero()
     order = torch.from_numpy(rng.permutation(len(voxels)))
-    held = voxels[order[: round(fraction * len(voxels))]]
+    held = voxels[order[: min(round(fraction * len(voxels)), len(voxels) - 1)]]
     i, j, k = held.unbind(1)
     label = example.label.clone()
     label[:, :, i, j, k] = float("nan")
@@ -162,7 +165,7 @@ def _fit(
 ) -> tuple[float, ...]:
     optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.steps, pct_start=min(0.1, 50 / config.steps)
+        optimiser, config.learning_rate, total_steps=config.steps, pct_start=min(0.101, 50 / config.steps)
     )
     history: list[float] = []
     running = 0.0

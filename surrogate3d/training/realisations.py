@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from surrogate3d.direct.task import VoxelResponse
-from surrogate3d.errors import GridMismatchError, QuantityError
+from surrogate3d.errors import QuantityError, ValueRangeError
 from surrogate3d.grid import Field
 from surrogate3d.model.groups import field_inputs, group_inputs, turn_downstream
 from surrogate3d.physics.linear_quadratic import effect
@@ -43,11 +43,7 @@ class TrainingPlan:
     responses: Sequence[VoxelResponse]
 
     def __post_init__(self) -> None:
-        self.low.grid.require_same(self.high.grid, "low- and high-statistics run of a training plan")
-        if not self.low.spectra.axes.matches(self.high.spectra.axes):
-            raise GridMismatchError("low- and high-statistics run of a training plan have other spectrum axes")
-        if (self.low.beam_axis, self.low.beam_sign) != (self.high.beam_axis, self.high.beam_sign):
-            raise QuantityError("low- and high-statistics run of a training plan have other beam directions")
+        self.low.require_same_plan(self.high, "low- and high-statistics run of a training plan")
 
 
 def labels(plan: TrainingPlan, cell_lines: Sequence[str], doses: Sequence[float]) -> tuple[Floats, Floats]:
@@ -95,6 +91,10 @@ def example(
         rng: source of randomness.
     """
     value, error = labels(plan, [table.cell_line for table in tables], doses)
+    if not np.isfinite(value).any():
+        raise ValueRangeError(
+            "a training plan has no simulated voxel of these cell lines; simulate its selected voxels or leave it out"
+        )
     inputs = [field_inputs(plan.low, tables)] * REAL_RUN_COPIES + thinned(plan.high, tables, tracks_levels, copies, rng)
     beam = (plan.high.beam_axis, plan.high.beam_sign)
     value, error = (np.ascontiguousarray(turn_downstream(x, *beam)) for x in (value, error))
@@ -110,7 +110,7 @@ def thinned(
     """Inputs as runs with fewer histories would have given them: per level `copies` arrays of `group_inputs`."""
     fluence = field.spectra.fluence / np.float32(field.dose_scale)
     tracks, dose = field.tracks, field.dose
-    typical = float(np.median(tracks[dose > 0.05 * dose.max()]))
+    typical = float(np.median(tracks[dose > 0.05 * np.nanmax(dose)]))
     inputs = []
     for keep in (level / typical for level in tracks_levels if level < typical / 3):
         for _ in range(copies):

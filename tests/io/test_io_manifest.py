@@ -6,7 +6,7 @@ import json
 import pytest
 
 from surrogate3d.errors import StoreError
-from surrogate3d.io.manifest import FIELD_SCHEMA, MANIFEST_NAME, has_our_schema, sha256_file, verify, write_manifest
+from surrogate3d.io.manifest import FIELD_SCHEMA, MANIFEST_NAME, has_schema, sha256_file, verify, write_manifest
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def test_a_path_without_store_or_manifest_is_refused(store, tmp_path):
 
 def test_only_our_own_json_is_recognised(store):
     write_manifest(store)
-    assert has_our_schema(store / MANIFEST_NAME)
+    assert has_schema(store / MANIFEST_NAME, FIELD_SCHEMA)
     for foreign in ('{"schema": "https://json.schemastore.org"}', '{"name": "a web application"}', "[]", "not json"):
         (store / MANIFEST_NAME).write_text(foreign)
-        assert not has_our_schema(store / MANIFEST_NAME)
-    assert not has_our_schema(store / "absent.json")
+        assert not has_schema(store / MANIFEST_NAME, FIELD_SCHEMA)
+    assert not has_schema(store / "absent.json", FIELD_SCHEMA)
