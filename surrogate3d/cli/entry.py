@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 from typing import Annotated, cast
 
 import typer
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with `--debug` before the command, or with SURROGATE3D_DEBUG set.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if arguments is None:
+        signal.signal(signal.SIGTERM, _stop)  # a batch system's stop cleans up as Ctrl-C does
     try:
         code = app(given, prog_name="surrogate3d", standalone_mode=False)
         if code == _INTERRUPTED:
@@ -75,6 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         line(f"error: {_in_words(error)}")
         return USAGE if isinstance(error, _USAGE_ERROR) else FAILED
+
+
+def _stop(signum: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
 
 
 def _debugging(arguments: Sequence[str]) -> bool:

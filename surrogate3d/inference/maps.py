@@ -85,17 +85,24 @@ def derive_maps(
         PrescriptionError: a map of `PRESCRIBED` is asked for, or the field is prescribed, and the doses do not fit.
         UnknownNameError: a name is not a map.
     """
+    names = wanted(field, fractionation, names)
+    values = _independent(curves, line, fractionation.fraction_dose_gy)
+    if any(name in PRESCRIBED for name in names):
+        values |= _at_own_dose(curves, field, line, fractionation.fractions)
+    volumes = {n: Volume(field.grid, values[n].astype(np.float32), quantity(n)) for n in names}
+    return VolumeSet(field.grid, volumes)
+
+
+def wanted(field: Field, fractionation: Fractionation, names: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The maps that will be made; refuses what cannot be, before anything is computed. See `derive_maps`."""
     if names is None:
         names = ALWAYS if field.prescription is None else ALWAYS + PRESCRIBED
     unknown = [name for name in names if name not in ALWAYS + PRESCRIBED]
     if unknown:
         raise UnknownNameError(f"unknown map {unknown[0]!r}; known: {', '.join(ALWAYS + PRESCRIBED)}")
-    values = _independent(curves, line, fractionation.fraction_dose_gy)
     if any(name in PRESCRIBED for name in names):
         fractionation.require_prescription(field)
-        values |= _at_own_dose(curves, field, line, fractionation.fractions)
-    volumes = {n: Volume(field.grid, values[n].astype(np.float32), quantity(n)) for n in names}
-    return VolumeSet(field.grid, volumes)
+    return names
 
 
 def _independent(curves: CurveMap, line: CellLine, fraction_dose_gy: float) -> dict[str, Floats]:

@@ -12,7 +12,7 @@ import numpy as np
 import surrogate3d
 from surrogate3d.grid import Field, VolumeSet
 from surrogate3d.inference.curves import CurveMap, predict_curves
-from surrogate3d.inference.maps import PRESCRIBED, Fractionation, derive_maps
+from surrogate3d.inference.maps import PRESCRIBED, Fractionation, derive_maps, wanted
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.io.images import write_maps
 from surrogate3d.model.bundle import Surrogate
@@ -42,6 +42,7 @@ def predict(
     names: tuple[str, ...] | None = None,
 ) -> PredictedMaps:
     """Predict the maps of a field in memory; arguments as in `inference.maps.derive_maps`."""
+    names = wanted(field, fractionation, names)
     start = time.perf_counter()
     curves = predict_curves(field, surrogate, line)
     volumes = derive_maps(curves, field, line, fractionation, names)
