@@ -1,4 +1,4 @@
-# make demo: a synthetic plan from spectra to a report. make test: every check. make lint: the quick ones.
+# make demo: real OpenTOPAS runs to a report. make test: every check. make lint: the quick ones.
 # Needs python3 >= 3.11 on the PATH, or PYTHON=/path/to/python. The environment in .venv is made once and reused.
 
 PYTHON ?= python3

@@ -35,6 +35,7 @@ TABLE = mono_table("HSG")
 LET_DEFINITION = LetDefinition("dose", "protons", "water", False, None, "made up")
 EXPLAINED = 0.95
 N_DOSES = len(DOSE_LADDER)
+HISTORIES_PER_TRACK = 10  # so that runs of different statistics have the same dose per history
 
 
 def expected_counts(tracks=400.0, shape=SHAPE, axes=AXES):
@@ -64,7 +65,7 @@ def make_field(seed=None, tracks=400.0, shape=SHAPE, axes=AXES, halves=False, pr
         spectra=spectra[0],
         beam_axis=2,
         beam_sign=1,
-        histories=1000,
+        histories=round(HISTORIES_PER_TRACK * tracks),
         halves=tuple(spectra[1:]) if halves else (),
         halves_dose=tuple(doses[1:]) if halves else (),
         let_definitions={"LET_d": LET_DEFINITION},

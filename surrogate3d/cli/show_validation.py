@@ -19,7 +19,7 @@ def warnings(data: Mapping[str, Any]) -> None:
         warn("no --reference was given: the truth comes from the same noisy spectra; this is self-consistency only")
     strange, answered = data["voxels_out_of_domain"], data["voxels_answered"]
     if strange:
-        warn(f"{strange} of {answered} voxels are unlike the training: there the surrogate extrapolates")
+        warn(f"{strange} of {answered} voxels are unlike the training: there the answer is that of grouped pooling")
 
 
 def validation(data: Mapping[str, Any]) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from surrogate3d.direct.curve import effect_at
 from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.simulator import BACKENDS, simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
@@ -47,6 +48,16 @@ def test_effect_between_the_doses_of_the_ladder(mixed):
     (found,) = Gsm2Fft().simulate([mixed()])
     assert found.effect_at(2.0) == pytest.approx(found.effect[found.doses.index(2.0)])
     assert found.effect[5] < found.effect_at(2.2) < found.effect[6]
+
+
+@pytest.mark.parametrize("dose", [0.01, 0.1, 0.24, 2.2, 9.9, 15.0, 30.0])
+def test_effect_beyond_the_doses_of_the_ladder(mixed, dose):
+    """As `curve.effect_at` has it, and without error where the curve is linear-quadratic."""
+    (found,) = Gsm2Fft().simulate([mixed()])
+    D = np.array(found.doses)
+    assert found.effect_at(dose) == pytest.approx(float(effect_at(dose, D, np.array(found.effect))), rel=1e-12)
+    exact = replace(found, effect=tuple(0.4 * D + 0.05 * D**2))
+    assert exact.effect_at(dose) == pytest.approx(0.4 * dose + 0.05 * dose**2, rel=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from surrogate3d.grid import (
     VolumeSet,
     quantity,
 )
+from surrogate3d.io.convert import convert
 
 GRID = Grid((2, 3, 4), (2.0, 3.0, 5.0), (0.0, 0.0, 0.0))
 AXES = SpectrumAxes(("H", "C"), np.array([[1.0, 2.0, 4.0], [1.0, 2.0, 4.0]]))
@@ -96,6 +97,82 @@ def test_a_field_that_does_not_fit_together_is_refused(change, error, message):
 def test_two_halves_with_their_doses_are_kept():
     halved = dataclasses.replace(FIELD, halves=(spectra(), spectra()), halves_dose=(np.ones(GRID.shape),) * 2)
     assert len(halved.halves) == 2
+
+
+def with_dose(dose, histories=1000, **changes):
+    volume = Volume(GRID, np.asarray(dose, dtype=float), quantity("dose_to_water"))
+    return dataclasses.replace(
+        FIELD, volumes=VolumeSet(GRID, {"dose_to_water": volume}), histories=histories, **changes
+    )
+
+
+BRAGG = np.broadcast_to([1.0, 1.2, 2.0, 4.0], GRID.shape)
+
+
+def test_runs_of_one_plan_may_differ_in_histories_noise_and_prescription():
+    high = with_dose(100 * BRAGG, histories=100_000)
+    noise = np.random.default_rng(1).normal(1.0, 0.1, GRID.shape)
+    hole = np.where(np.arange(24).reshape(GRID.shape) == 5, np.nan, BRAGG)  # nan where nothing was scored
+    prescription = Prescription(3.0, "twelve at the maximum")
+    for low in (
+        with_dose(BRAGG),
+        with_dose(BRAGG * noise),
+        with_dose(hole),
+        with_dose(3 * BRAGG * noise, prescription=prescription),
+        with_dose(1.09 * BRAGG),
+    ):
+        low.require_same_plan(high, "low and high")
+        high.require_same_plan(low, "high and low")
+
+
+def halfway(share):
+    """The dose with a `share` of all of it moved from the last plane to the first."""
+    moved = BRAGG.copy()
+    moved[..., 0] += share * BRAGG.sum() / 6
+    moved[..., 3] -= share * BRAGG.sum() / 6
+    return moved
+
+
+def test_the_shape_of_the_dose_may_differ_by_a_quarter_of_it():
+    """Half the sum of absolute differences is the share of the dose that has to be moved to make one the other."""
+    with_dose(halfway(0.24)).require_same_plan(with_dose(BRAGG), "low and high")
+    with pytest.raises(QuantityError, match="low and high: the doses are not those of one plan"):
+        with_dose(halfway(0.26)).require_same_plan(with_dose(BRAGG), "low and high")
+
+
+@pytest.mark.parametrize(
+    ("other", "error", "message"),
+    [
+        (with_dose(1.12 * BRAGG), QuantityError, r"per history 0\.0492 and 0\.0551 Gy"),
+        (with_dose(BRAGG, histories=1200), QuantityError, "not those of one plan"),
+        (with_dose(BRAGG, prescription=Prescription(2.0, "four at the maximum")), QuantityError, "not those of one"),
+        (with_dose(BRAGG[..., ::-1]), QuantityError, "give two runs of the same plan"),
+        (with_dose(BRAGG, beam_sign=-1), QuantityError, "beam directions differ"),
+        (with_dose(BRAGG, beam_axis=1), QuantityError, "beam directions differ"),
+        (
+            with_dose(
+                BRAGG, spectra=dataclasses.replace(spectra(), axes=SpectrumAxes(("H", "C"), AXES.edges_mev_u * 1.1))
+            ),
+            GridMismatchError,
+            "spectrum axes differ",
+        ),
+    ],
+)
+def test_another_plan_is_refused(other, error, message):
+    field = with_dose(BRAGG)
+    with pytest.raises(error, match=message) as caught:
+        field.require_same_plan(other, "low and high")
+    assert str(caught.value).startswith("low and high: ")
+    with pytest.raises(error):
+        other.require_same_plan(field, "high and low")
+
+
+def test_real_runs_of_one_plan_are_told_from_those_of_another(topas_data):
+    """The first two differ in seed and histories only; the third has other energies and inserts on the same grid."""
+    low, high, other = (convert([topas_data(f"proton_{n}")])[0] for n in ("slab_low", "slab_highA", "deep_high"))
+    low.require_same_plan(high, "low and high")
+    with pytest.raises(QuantityError, match="not those of one plan"):
+        low.require_same_plan(other, "low and high")
 
 
 def test_let_must_say_how_it_is_averaged():

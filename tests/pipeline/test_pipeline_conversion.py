@@ -65,7 +65,7 @@ def test_info_is_that_of_the_field(tmp_path):
     about = info(tmp_path / "plan.field.zarr")
     assert about["consistency"] == pytest.approx(consistency(field))
     assert about["tracks_per_voxel"] == pytest.approx(tracks(field))
-    assert about["histories"] == 1000
+    assert about["histories"] == field.histories == 4000
 
 
 def test_a_real_run_becomes_a_store(tmp_path, topas_data):

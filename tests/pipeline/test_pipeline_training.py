@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic import AXES, LINE, make_field, reoriented, table_responses
+from synthetic import AXES, LET_DEFINITION, LINE, make_field, reoriented, table_responses
 
 from surrogate3d.errors import QuantityError, ValueRangeError
 from surrogate3d.grid import SpectrumAxes, Volume, VolumeSet, quantity
@@ -29,6 +29,10 @@ def pair(low=LOW, high=HIGH, voxels=VOXELS, name="one"):
 
 def with_dose(field, name):
     return replace(field, volumes=VolumeSet(field.grid, {name: Volume(field.grid, field.dose, quantity(name))}))
+
+
+def with_let(field, **changes):
+    return replace(field, let_definitions={"LET_d": replace(LET_DEFINITION, **changes)})
 
 
 @pytest.fixture(scope="module")
@@ -91,9 +95,9 @@ def test_several_plans_beams_and_cell_lines():
         replace(r, cell_line=name, voxel=v)
         for v in ((4, 4, 4), (5, 3, 3), (6, 4, 5))
         for name in lines
-        for r in table_responses(high, [v])
+        for r in table_responses(high, [v], "h")
     ]
-    flat = [replace(r, cell_line=name) for name in lines for r in table_responses(HIGH, VOXELS)]
+    flat = [replace(r, cell_line=name) for name in lines for r in table_responses(HIGH, VOXELS, "one high")]
     pairs = [replace(pair(), responses=flat), PlanPair("l", low, "h", high, responses)]
     told = []
     model = train(pairs, lines, replace(CONFIG, members=1), 1, lambda done, of: told.append((done, of)))
@@ -139,11 +143,82 @@ def test_a_run_is_recognised_by_its_files(surrogate, files, expected):
             QuantityError,
             "energy bins of H",
         ),
+        *(
+            ([pair(), pair(with_let(LOW, **{key: value}))], QuantityError, "definition of LET_d; score it alike")
+            for key, value in {
+                "weighting": "track",
+                "particles": "all",
+                "medium": "local",
+                "restricted": True,
+                "max_scored_kev_um": 100.0,
+            }.items()
+        ),
+        ([pair(LOW, replace(HIGH, histories=HIGH.histories // 2))], QuantityError, "not those of one plan"),
     ],
 )
 def test_plans_that_do_not_go_together_are_refused(pairs, error, message):
     with pytest.raises(error, match=message):
         train(pairs, ["HSG"], CONFIG, seed=1)
+
+
+def test_where_a_let_was_defined_makes_no_difference_and_not_all_need_one():
+    pairs = [pair(), pair(with_let(LOW, source="another file")), pair(replace(LOW, let_definitions={}))]
+    card = train(pairs, ["HSG"], replace(CONFIG, members=1), seed=1).card
+    require_fit(LOW, card, LINE)
+    assert card.let_definitions["LET_d"] == {
+        "weighting": "dose",
+        "particles": "protons",
+        "medium": "water",
+        "restricted": False,
+        "max_scored_kev_um": None,
+        "source": "",
+    }
+
+
+@pytest.mark.parametrize("name", ["one low", "another"])
+def test_labels_of_another_field_are_refused(name):
+    """Also those simulated from the low-statistics run of the same plan."""
+    strange = [*pair().responses[1:], replace(pair().responses[0], field_id=name)]
+    with pytest.raises(QuantityError, match=f"responses of field {name} were given as labels of field one high"):
+        replace(pair(), responses=strange)
+
+
+def test_only_scored_values_make_a_run_known(surrogate):
+    """Two runs may share a parameter file or a header, and the header of a known run may have changed."""
+
+    def run(*files):
+        listed = [{"name": name, "sha256": sha256} for name, sha256 in files]
+        return replace(HIGH, provenance={"runs": [{"files": listed}]})
+
+    assert trained_on(surrogate.card, run(("plan.txt", "low"), ("a.binheader", "high"), ("a.bin", "new"))) is None
+    assert trained_on(surrogate.card, run(("a.binheader", "new"), ("a.bin", "high"))) == sorted(VOXELS)
+    assert trained_on(surrogate.card, run(("a.csv", "high"))) == sorted(VOXELS)
+    labelled = pair(run(("a.binheader", "head"), ("a.csv", "values")), HIGH)
+    card = train([labelled], ["HSG"], replace(CONFIG, members=1), seed=1).card
+    assert card.training["plans"][0]["files"] == ["high", "shared", "values"]
+
+
+def test_voxels_trained_on_beyond_the_grid_are_left_out(surrogate):
+    """A known run may have been converted to a smaller grid."""
+    cut = make_field(shape=(5, 8, 7), files=("high",))
+    assert trained_on(surrogate.card, cut) == [(2, 4, 3), (4, 4, 6), (4, 5, 2)]
+    assert trained_on(surrogate.card, make_field(shape=(2, 2, 2), files=("high",))) == []
+
+
+def test_a_training_that_diverges_is_refused():
+    wild = replace(CONFIG, members=1, steps=30, learning_rate=1e30)
+    with pytest.raises(ValueRangeError, match=r"diverged.*lower learning_rate"):
+        train([pair()], ["HSG"], wild, seed=1)
+
+
+def test_jitter_leaves_the_answers_of_a_saved_model_alone(tmp_path):
+    jittered = train([pair()], ["HSG"], replace(CONFIG, members=1, jitter=0.5), seed=1)
+    save_bundle(jittered, tmp_path / "model")
+    found = load_bundle(tmp_path / "model")
+    assert found.card.network["jitter"] == found.card.training["config"]["jitter"] == 0.5
+    effects = [predict_curves(LOW, s, LINE).effect for s in (jittered, found, found)]
+    np.testing.assert_array_equal(effects[0], effects[1])
+    np.testing.assert_array_equal(effects[1], effects[2])
 
 
 @pytest.mark.parametrize("pairs", [[replace(pair(), responses=())] * 2, [pair(), replace(pair(), responses=())]])

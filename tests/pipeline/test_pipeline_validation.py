@@ -9,7 +9,7 @@ from synthetic import AXES, LINE, SHAPE, TABLE, lq_response, make_field, make_su
 
 from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.task import DOSE_LADDER
-from surrogate3d.errors import GridMismatchError, UnknownNameError, ValueRangeError
+from surrogate3d.errors import GridMismatchError, QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.physics.linear_quadratic import RBE_at_dose, effect
 from surrogate3d.physics.mixing import zr_table
@@ -110,6 +110,15 @@ def test_without_halves_no_floor_is_claimed(tmp_path):
     assert any("single run" in note for note in found.table.notes)
 
 
+def test_judging_by_itself_claims_no_floor(tmp_path):
+    """Truth and answer share the noise of the spectra then, so that their halves say nothing of the difference."""
+    found = judge(tmp_path, low=HIGH, high=None)
+    assert found.self_consistency
+    for row in found.table.rows:
+        assert math.isnan(row.summary.floor)
+        assert math.isnan(row.summary.rms_net)
+
+
 @pytest.mark.parametrize("file", ["low", "high"])
 def test_voxels_of_the_training_are_not_judged(tmp_path, judged, file):
     known = np.argwhere(np.isfinite(judged.truth["RBE"]))
@@ -200,6 +209,8 @@ def test_every_method_has_its_time_and_kind(judged):
 def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(GridMismatchError, match="input and reference"):
         judge(tmp_path, high=make_field(shape=(9, 8, 13)))
+    with pytest.raises(QuantityError, match="input and reference: the doses are not those of one plan"):
+        judge(tmp_path, high=replace(HIGH, histories=2 * HIGH.histories))
     with pytest.raises(UnknownNameError, match="unknown truth 'lem'; known: gsm2_mc"):
         ValidationSettings(truth="lem")
     for bad in ({"voxels": 0}, {"fraction_dose_gy": 0.0}, {"fraction_dose_gy": float("nan")}):

@@ -8,7 +8,7 @@ import torch
 from synthetic import AXES, SHAPE, TABLE, lq_response, make_field, prescribed, reoriented, table_responses
 
 from surrogate3d.direct.task import DOSE_LADDER
-from surrogate3d.errors import GridMismatchError, QuantityError
+from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.model.groups import field_inputs
 from surrogate3d.physics.cell_line import cell_line
@@ -83,6 +83,15 @@ def test_runs_that_do_not_belong_together_are_refused(runs):
         TrainingPlan(low, replace(high, beam_sign=-1), [])
     with pytest.raises(GridMismatchError, match="training plan"):
         TrainingPlan(low, make_field(shape=(9, 8, 13)), [])
+    with pytest.raises(QuantityError, match=r"training plan: the doses are not those of one plan"):
+        TrainingPlan(low, replace(high, histories=high.histories // 2), [])
+
+
+def test_a_plan_without_labels_makes_no_example(runs):
+    others = [lq_response(VOXELS[0], 0.2, 0.03, line=cell_line("V79"))]
+    for responses in ([], others):
+        with pytest.raises(ValueRangeError, match="no simulated voxel of these cell lines"):
+            example(TrainingPlan(*runs, responses), (TABLE,), DOSE_LADDER, (), 1, np.random.default_rng(1))
 
 
 def test_an_example_holds_the_real_run_and_the_thinned_ones(plan):
