@@ -36,7 +36,6 @@ class NetworkConfig:
         head_width: hidden width of the correction head.
         n_lines: cell lines that the head corrects.
         n_doses: doses at which the effect is corrected.
-        jitter: standard deviation of the random offset of each normalised channel in training.
     """
 
     width: int = 16
@@ -44,7 +43,6 @@ class NetworkConfig:
     head_width: int = 16
     n_lines: int = 1
     n_doses: int = 11
-    jitter: float = 0.0
 
 
 class _Block(nn.Module):
@@ -118,15 +116,9 @@ class KernelNetwork(nn.Module):
             self.weights.bias[[len(_OFFSETS) // 2, len(_OFFSETS)]] = 2.0
 
     def context(self, channels: Tensor) -> Tensor:
-        """Hidden state of every voxel: (group, channel, i, j, k) to (group, width, i, j, k).
-
-        In training every normalised channel is offset by a random number, so that no network can tell one plan from
-        another by the level of a channel.
-        """
+        """Hidden state of every voxel: (group, channel, i, j, k) to (group, width, i, j, k)."""
         shape = (1, -1, 1, 1, 1)
         normal = (channels - self.channel_mean.reshape(shape)) / self.channel_std.reshape(shape)
-        if self.training and self.config.jitter > 0:
-            normal = normal + self.config.jitter * torch.randn_like(self.channel_mean).reshape(shape)
         hidden: Tensor = self.blocks(self.stem(normal.contiguous(memory_format=torch.channels_last_3d)))
         return hidden
 

@@ -70,6 +70,7 @@ def train(
         seed: of everything random.
         progress: called with steps done and all steps of all members.
     """
+    _require_alike([field for pair in pairs for field in (pair.low, pair.high)])
     lines, tables = [cell_line(name) for name in cell_lines], [mono_table(name) for name in cell_lines]
     doses = _ladder(pairs)
     rng = np.random.default_rng(seed)
@@ -81,8 +82,8 @@ def train(
         report = _offset(progress, n * config.steps, config.members * config.steps)
         member_seed = int(rng.integers(2**31))
         members.append(train_member(examples, photon, torch.tensor(doses), config, member_seed, report))
-    if not all(np.isfinite(m.losses[-1]) and np.isfinite(m.std_scale) for m in members):
-        raise ValueRangeError("the training diverged (its loss is not finite); lower learning_rate and train again")
+    if not all(bool(torch.isfinite(p).all()) for m in members for p in m.network.parameters()):
+        raise ValueRangeError("the training diverged (weights are not finite); lower learning_rate and train again")
     card = _card(pairs, lines, doses, members, examples, config, seed)
     return Surrogate(tuple(m.network for m in members), card, tuple(tables))
 
@@ -107,9 +108,6 @@ def _card(
     config: TrainConfig,
     seed: int,
 ) -> ModelCard:
-    names = {pair.low.dose_name for pair in pairs}
-    if len(names) != 1:
-        raise QuantityError("the training fields differ in the kind of dose; use dose to water in all or in none")
     fields = [pair.low for pair in pairs]
     low, high = _channel_range(members[0].network, examples, lines[0].alpha_x)
     return ModelCard(
@@ -123,7 +121,7 @@ def _card(
         species_sets=tuple(dict.fromkeys(f.spectra.axes.species for f in fields)),
         primaries=tuple(dict.fromkeys(_primary(f) for f in fields)),
         let_definitions=_let_definitions(fields),
-        dose_name=names.pop(),
+        dose_name=fields[0].dose_name,
         spacing_mm=tuple(dict.fromkeys(_spacing(f) for f in fields)),
         std_scale=tuple(m.std_scale for m in members),
         training=_history(pairs, members, config, seed),
@@ -191,6 +189,14 @@ def _channel_range(
             z = (at - network.channel_mean[:, None]) / network.channel_std[:, None]
             low, high = torch.minimum(low, z.amin(dim=1)), torch.maximum(high, z.amax(dim=1))
     return tuple(low.tolist()), tuple(high.tolist())
+
+
+def _require_alike(fields: Sequence[Field]) -> None:
+    """Refuse, before hours of training, fields that one model cannot serve."""
+    if len({field.dose_name for field in fields}) > 1:
+        raise QuantityError("the training fields differ in the kind of dose; use dose to water in all or in none")
+    _let_definitions(fields)
+    _edges(fields)
 
 
 def _let_definitions(fields: Sequence[Field]) -> dict[str, dict[str, Any]]:

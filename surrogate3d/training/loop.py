@@ -37,7 +37,6 @@ class TrainConfig:
         calibration_fraction: labelled voxels kept out of the training to calibrate the predicted deviation.
         width: see `NetworkConfig`.
         blocks: see `NetworkConfig`.
-        jitter: see `NetworkConfig`.
         threads: of torch; more only pays on idle cores.
     """
 
@@ -51,7 +50,6 @@ class TrainConfig:
     calibration_fraction: float = 0.1
     width: int = 16
     blocks: int = 2
-    jitter: float = 0.0
     threads: int = 2
 
     def __post_init__(self) -> None:
@@ -106,8 +104,7 @@ def train_member(
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     fitting, held = zip(*(_hold_out(e, config.calibration_fraction, rng) for e in examples), strict=True)
-    size = NetworkConfig(config.width, config.blocks, n_lines=photon.shape[1], n_doses=len(doses), jitter=config.jitter)
-    network = KernelNetwork(size)
+    network = KernelNetwork(NetworkConfig(config.width, config.blocks, n_lines=photon.shape[1], n_doses=len(doses)))
     _normalise(network, examples, photon)
     losses = _fit(network, fitting, photon, doses, config, rng, progress)
     network.eval()

@@ -1,7 +1,5 @@
 """The network against slow twins and exact identities."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,7 @@ from scipy.ndimage import gaussian_filter
 from synthetic import AXES, LINE, TABLE, make_field, random_network
 
 from surrogate3d.direct.task import DOSE_LADDER
-from surrogate3d.model.channels import FILTERS, NEIGHBOURHOOD, channels
+from surrogate3d.model.channels import FILTERS, NEIGHBOURHOOD
 from surrogate3d.model.groups import field_inputs
 from surrogate3d.model.network import (
     LOG_STD_RANGE,
@@ -183,55 +181,14 @@ def test_the_deviation_does_not_teach_the_rest(inputs):
     assert taught == {"spread"}
 
 
-def jittered(jitter):
-    """The random network, but with jitter."""
-    plain = random_network()
-    network = KernelNetwork(replace(plain.config, jitter=jitter))
-    network.load_state_dict(plain.state_dict())
-    return network
-
-
 def effects(network, inputs):
     with torch.no_grad():
         return network(inputs, all_voxels(inputs)[::7], PHOTON).effect(DOSES)
 
 
-def test_jitter_is_of_the_training_only(inputs):
-    network, plain = jittered(0.5), random_network()
-    expected = effects(plain, inputs)
-    network.eval()
-    for _ in range(2):
-        assert torch.equal(effects(network, inputs), expected)
-    network.train()
-    first, second = effects(network, inputs), effects(network, inputs)
-    assert not torch.allclose(first, expected)
-    assert not torch.allclose(first, second)
-
-
-def test_without_jitter_training_sees_what_the_answer_sees(inputs):
+def test_training_sees_what_the_answer_sees(inputs):
     network = random_network()
     assert torch.equal(effects(network.train(), inputs), effects(network.eval(), inputs))
-
-
-def test_jitter_moves_each_channel_as_a_whole(inputs):
-    """One offset for each channel, the same in all groups and voxels; normal, of the deviation that was asked for."""
-    network, seen = jittered(0.3).train(), []
-    network.stem.register_forward_pre_hook(lambda _, args: seen.append(args[0]))
-    small = channels(inputs[..., :2, :2, :2], PHOTON[0, 0])
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for _ in range(200):
-            network.context(small)
-        shape = (1, -1, 1, 1, 1)
-        normal = (small - network.channel_mean.reshape(shape)) / network.channel_std.reshape(shape)
-    offset = torch.stack(seen) - normal  # (draw, group, channel, i, j, k)
-    each = offset[:, 0, :, 0, 0, 0]
-    torch.testing.assert_close(offset, each[:, None, :, None, None, None].expand_as(offset), rtol=0, atol=1e-5)
-    n = each.numel()
-    assert abs(float(each.mean())) < 4 * 0.3 / n**0.5
-    assert float(each.std()) == pytest.approx(0.3, abs=4 * 0.3 / (2 * n) ** 0.5)
-    correlation = torch.corrcoef(each.T).fill_diagonal_(0.0)
-    assert float(correlation.abs().max()) < 0.4  # 5 of its deviations of 1 / sqrt(200): channels are independent
 
 
 def test_without_tracks_keeps_dose_and_accumulators(inputs):

@@ -209,7 +209,7 @@ def test_every_method_has_its_time_and_kind(judged):
 def test_what_cannot_be_judged_is_refused(tmp_path):
     with pytest.raises(GridMismatchError, match="input and reference"):
         judge(tmp_path, high=make_field(shape=(9, 8, 13)))
-    with pytest.raises(QuantityError, match="input and reference: the doses are not those of one plan"):
+    with pytest.raises(QuantityError, match="input and reference: the doses summed per history"):
         judge(tmp_path, high=replace(HIGH, histories=2 * HIGH.histories))
     with pytest.raises(UnknownNameError, match="unknown truth 'lem'; known: gsm2_mc"):
         ValidationSettings(truth="lem")

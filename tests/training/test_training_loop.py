@@ -58,16 +58,6 @@ def test_the_same_seed_gives_the_same_weights_and_another_others(examples):
     assert not torch.equal(weights(first), weights(other))
 
 
-def test_jitter_reaches_the_training_and_leaves_the_answer_alone(examples):
-    jittered = replace(QUICK, jitter=0.5)
-    plain, first, again = (train_member(examples, PHOTON, DOSES, config, 5) for config in (QUICK, jittered, jittered))
-    assert first.network.config.jitter == 0.5
-    assert not torch.equal(weights(plain), weights(first))
-    assert torch.equal(weights(first), weights(again))
-    assert first.std_scale == again.std_scale
-    assert error(first.network, examples[0]) == error(first.network, examples[0])
-
-
 def test_voxels_kept_out_for_calibration_teach_nothing(examples):
     (plan,) = examples
     _, held = loop._hold_out(plan, QUICK.calibration_fraction, np.random.default_rng(5))

@@ -83,7 +83,7 @@ def test_runs_that_do_not_belong_together_are_refused(runs):
         TrainingPlan(low, replace(high, beam_sign=-1), [])
     with pytest.raises(GridMismatchError, match="training plan"):
         TrainingPlan(low, make_field(shape=(9, 8, 13)), [])
-    with pytest.raises(QuantityError, match=r"training plan: the doses are not those of one plan"):
+    with pytest.raises(QuantityError, match=r"training plan: the doses summed per history"):
         TrainingPlan(low, replace(high, histories=high.histories // 2), [])
 
 
