@@ -44,6 +44,6 @@ def doctor(as_json: Json = False) -> None:
 
 def _tell(data: Mapping[str, Any]) -> None:
     for method, row in data["headline"].items():
-        net = "" if row.get("rms_net") is None else f" ({row['rms_net']:.2f} % above the truth's own noise)"
+        net = "" if row.get("rms_net") is None else f" ({row['rms_net']:.2f} % with the truth's own noise subtracted)"
         show(f"{method}: RBE error {row['rms']:.2f} % rms{net}")
     show(f"report: {data['report']}", f"{data['seconds']['total']:.0f} s in all")

@@ -135,7 +135,7 @@ def halfway(share):
 
 def test_the_shape_of_the_dose_may_differ_by_noise_only():
     with_dose(halfway(0.05)).require_same_plan(with_dose(BRAGG), "low and high")
-    with pytest.raises(QuantityError, match="low and high: .* % of the dose is elsewhere in the other run"):
+    with pytest.raises(QuantityError, match=r"low and high: .* % of the dose is elsewhere in the other run"):
         with_dose(halfway(0.4)).require_same_plan(with_dose(BRAGG), "low and high")
 
 
