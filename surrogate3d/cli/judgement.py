@@ -105,7 +105,11 @@ class Judgement:
             self.surrogate,
             self.line,
             self.settings,
-            provenance=self.provenance(),
+            provenance={
+                **self.provenance(),
+                "runs of the input": self.low.provenance,
+                "runs of the reference": self.high.provenance if self.high else "those of the input",
+            },
             timings_s={"truth": validation.seconds},
             fractions=fractions,
         )

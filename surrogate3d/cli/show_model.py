@@ -49,8 +49,8 @@ def warnings(found: Mapping[str, Any]) -> None:
     if strange:
         share = 100 * strange / max(answered, 1)
         warn(
-            f"{strange} of {answered} voxels ({share:.1f} %) are unlike the training: there the maps are extrapolated; "
-            f"see the map out_of_domain"
+            f"{strange} of {answered} voxels ({share:.1f} %) are unlike the training, mostly in {found['strangest']}: "
+            "there the answer is that of grouped pooling; see the map out_of_domain"
         )
 
 

@@ -17,6 +17,8 @@ def warnings(data: Mapping[str, Any]) -> None:
     """Say what a reader of the numbers must know."""
     if data["self_consistency"]:
         warn("no --reference was given: the truth comes from the same noisy spectra; this is self-consistency only")
+    if data["plan_was_trained_on"]:
+        warn("the model was trained on other voxels of this plan; a new plan will do worse")
     strange, answered = data["voxels_out_of_domain"], data["voxels_answered"]
     if strange:
         warn(f"{strange} of {answered} voxels are unlike the training: there the answer is that of grouped pooling")

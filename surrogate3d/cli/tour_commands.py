@@ -25,7 +25,7 @@ def demo(
     ),
     as_json: Json = False,
 ) -> None:
-    """Run everything on a small synthetic plan (doses in Gy, lengths in mm), from spectra to an HTML report."""
+    """Run everything on the real OpenTOPAS proton runs that come with it (Gy, mm): train on one plan, judge another."""
     with steps() as progress:
         from surrogate3d.pipeline.demo import run_demo
 

@@ -49,7 +49,7 @@ _ROWS = (
     ("RBE_ref", "RBE(D_ref)", "1", "photon dose over ion dose at equal survival, at one reference dose everywhere"),
     ("RBE10", "RBE10", "1", "photon dose over ion dose at 10 % survival"),
     ("D_RBE", "D_RBE", "Gy (RBE)", "RBE-weighted dose, RBE(D per fraction) x D, all fractions"),
-    ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE (surrogate, not Monte Carlo)"),
+    ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE_ref (surrogate, not Monte Carlo)"),
     ("mask", "mask", "1", "1 where the surrogate answers, 0 where the dose is too low to say"),
     (
         "out_of_domain",

@@ -10,7 +10,7 @@ import torch
 
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Field
-from surrogate3d.inference.domain import out_of_domain, require_fit
+from surrogate3d.inference.domain import out_of_domain, require_fit, strangest
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.model.channels import channels
 from surrogate3d.model.groups import field_inputs, turn_back, turn_downstream
@@ -37,6 +37,7 @@ class CurveMap:
         effect: (voxel, dose) -ln S, in the order of `np.argwhere(mask)`.
         relative_std: (voxel,) predicted relative standard deviation of the effect.
         out_of_domain: (i, j, k) where the training says nothing; there the answer is that of grouped pooling.
+        strangest: what puts most of these voxels out of the domain; "" if there are none.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -44,6 +45,7 @@ class CurveMap:
     effect: Floats
     relative_std: Floats
     out_of_domain: npt.NDArray[np.bool_]
+    strangest: str = ""
 
     def volume(self, values: Floats) -> Floats:
         """(voxel,) values on the grid, NaN where the surrogate does not answer."""
@@ -91,7 +93,8 @@ def predict_curves(
     effect[:, outside] = pooled[:, outside]
     ordered = [_reorder(values, turned, mask, beam) for values in (*effect, std)]
     doses, strange = np.array(surrogate.card.doses), turn_back(strange, *beam) & mask
-    return CurveMap(mask, doses, np.stack(ordered[:-1], axis=1), ordered[-1], strange)
+    why = strangest(surrogate, inputs, species, turned)
+    return CurveMap(mask, doses, np.stack(ordered[:-1], axis=1), ordered[-1], strange, why)
 
 
 def _ensemble(answers: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:

@@ -34,8 +34,9 @@ def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
     edges = np.array([card.edges_mev_u[s] for s in axes.species])
     if not axes.matches(SpectrumAxes(axes.species, edges)):
         raise BundleError(
-            "the field's energy bins are not those of the model; "
-            f"score {edges.shape[1] - 1} bins from {edges[0][0]:g} to {edges[0][-1]:g} MeV/u as in training"
+            f"the field has {axes.n_bins} energy bins of {axes.species[0]} from {axes.edges_mev_u[0][0]:g} to "
+            f"{axes.edges_mev_u[0][-1]:g} MeV/u, the model was trained on {edges.shape[1] - 1} logarithmic ones from "
+            f"{edges[0][0]:g} to {edges[0][-1]:g} MeV/u; score those"
         )
     _require_spacing(field, card)
     _require_let(field, card)
@@ -75,7 +76,6 @@ def _require_let(field: Field, card: ModelCard) -> None:
                 )
 
 
-@torch.no_grad()
 def out_of_domain(
     surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...]
 ) -> npt.NDArray[np.bool_]:
@@ -92,17 +92,34 @@ def out_of_domain(
     Returns:
         (i, j, k), turned downstream as `inputs` are.
     """
-    tensor = torch.from_numpy(inputs)
-    dose = tensor[:, 0]
-    if species[int(dose.sum(dim=(1, 2, 3)).argmax())] not in surrogate.card.primaries:
+    if not _knows_beam(surrogate, inputs, species):
         return np.ones(inputs.shape[2:], dtype=bool)
-    network = surrogate.networks[0]
+    return np.asarray(_strange(surrogate, inputs).any(axis=0), dtype=bool)
+
+
+def strangest(
+    surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...], mask: npt.NDArray[np.bool_]
+) -> str:
+    """What puts most voxels of a mask (turned as `inputs`) out of the domain: a channel, or the beam; "" if nothing."""
+    if not _knows_beam(surrogate, inputs, species):
+        return "the ion of the beam"
+    counts = _strange(surrogate, inputs)[:, mask].sum(axis=1)
+    return surrogate.card.channels[int(counts.argmax())] if counts.any() else ""
+
+
+def _knows_beam(surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...]) -> bool:
+    return species[int(inputs[:, 0].sum(axis=(1, 2, 3)).argmax())] in surrogate.card.primaries
+
+
+@torch.no_grad()
+def _strange(surrogate: Surrogate, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """(channel, i, j, k) whether the channel of any group that matters there is outside the range of the training."""
+    tensor, network = torch.from_numpy(inputs), surrogate.networks[0]
     shape = (1, -1, 1, 1, 1)
-    z = (channels(tensor, surrogate.photon[0, 0]) - network.channel_mean.reshape(shape)) / network.channel_std.reshape(
-        shape
-    )
+    mean, std = network.channel_mean.reshape(shape), network.channel_std.reshape(shape)
+    z = (channels(tensor, surrogate.photon[0, 0]) - mean) / std
     low = torch.tensor(surrogate.card.channel_low).reshape(shape) - CHANNEL_MARGIN
     high = torch.tensor(surrogate.card.channel_high).reshape(shape) + CHANNEL_MARGIN
-    strange = ((z < low) | (z > high)).any(dim=1)
+    dose = tensor[:, :1]
     matters = dose >= MATTERING_FRACTION * dose.sum(dim=0, keepdim=True)
-    return np.asarray((strange & matters).any(dim=0).numpy(), dtype=bool)
+    return np.asarray((((z < low) | (z > high)) & matters).any(dim=0).numpy(), dtype=bool)

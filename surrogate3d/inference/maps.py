@@ -84,8 +84,10 @@ def derive_maps(
     Raises:
         PrescriptionError: a map of `PRESCRIBED` is asked for, or the field is prescribed, and the doses do not fit.
         UnknownNameError: a name is not a map.
+        ValueRangeError: the fraction dose, or a voxel's own dose per fraction, is beyond the simulated doses.
     """
     names = wanted(field, fractionation, names)
+    require_on_ladder(fractionation.fraction_dose_gy, curves.doses)
     values = _independent(curves, line, fractionation.fraction_dose_gy)
     if any(name in PRESCRIBED for name in names):
         values |= _at_own_dose(curves, field, line, fractionation.fractions)
@@ -103,6 +105,19 @@ def wanted(field: Field, fractionation: Fractionation, names: tuple[str, ...] | 
     if any(name in PRESCRIBED for name in names):
         fractionation.require_prescription(field)
     return names
+
+
+def require_on_ladder(dose_gy: float, doses: Floats) -> None:
+    """Refuse a dose at which nothing was ever simulated.
+
+    Raises:
+        ValueRangeError: the dose is below the first or above the last of the simulated doses.
+    """
+    if not doses[0] <= dose_gy <= doses[-1]:
+        raise ValueRangeError(
+            f"survival was simulated from {doses[0]:g} to {doses[-1]:g} Gy per fraction, not at {dose_gy:g} Gy; "
+            "give a fraction dose in that range"
+        )
 
 
 def _independent(curves: CurveMap, line: CellLine, fraction_dose_gy: float) -> dict[str, Floats]:
@@ -126,6 +141,12 @@ def photon_sensitivity(photon_dose: Floats, line: CellLine) -> Floats:
 
 def _at_own_dose(curves: CurveMap, field: Field, line: CellLine, fractions: int) -> dict[str, Floats]:
     per_fraction = np.asarray(field.dose[curves.mask], dtype=float) / fractions
+    if per_fraction.max() > curves.doses[-1]:
+        over = int((per_fraction > curves.doses[-1]).sum())
+        raise ValueRangeError(
+            f"{over} voxels receive up to {per_fraction.max():.3g} Gy per fraction, survival was simulated up to "
+            f"{curves.doses[-1]:g} Gy; check where the dose is prescribed, or give more --fractions"
+        )
     effect = effect_at_each(per_fraction, curves.doses, curves.effect)
     RBE = RBE_at_dose(per_fraction, effect, line.alpha_x, line.beta_x)
     return {
@@ -137,7 +158,7 @@ def _at_own_dose(curves: CurveMap, field: Field, line: CellLine, fractions: int)
 
 
 def effect_at_each(dose: Floats, doses: Floats, effects: Floats) -> Floats:
-    """-ln S of each voxel at its own dose: -ln S / D is linear between the ladder's doses and beyond its ends.
+    """-ln S of each voxel at its own dose: -ln S / D is linear between the ladder's doses, and below the first of them.
 
     Args:
         dose: (voxel,) Gy.

@@ -82,7 +82,7 @@ def _scratch(target: Path, overwrite: bool, expected_bytes: int) -> Iterator[Pat
 
 def _require_free(target: Path, overwrite: bool) -> None:
     if os.path.lexists(target) and not overwrite:
-        raise StoreError(f"{target} exists already and is not overwritten; choose another name or ask to overwrite")
+        raise StoreError(f"{target} exists already and is not overwritten; choose another name or give --overwrite")
 
 
 def _make_parent(target: Path) -> None:

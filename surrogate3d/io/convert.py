@@ -18,6 +18,9 @@ from surrogate3d.io.topas_merge import merge, require_one_plan
 from surrogate3d.io.topas_run import FileNotRead, FileRead, TopasRun, read_topas_run
 
 Array = npt.NDArray[np.float64]
+MAX_OVER_PRESCRIBED = 1.5
+"""A larger ratio of the largest to the prescribed dose is remarked on."""
+
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
 
@@ -107,7 +110,23 @@ def convert(
     prescription = _prescription(field, dose_scale, prescribe)
     if prescription:
         field = _scaled(field, prescription)
-    return field, _report(field, runs)
+    return field, _report(field, runs, _doubts(field, prescribe))
+
+
+def _doubts(field: Field, prescribe: PrescribeRequest | None) -> tuple[str, ...]:
+    """What speaks against a prescription: it is in the wrong place more often than one thinks."""
+    if prescribe is None:
+        return ()
+    doubts = []
+    largest = float(np.nanmax(field.dose)) / prescribe.dose_gy
+    if largest > MAX_OVER_PRESCRIBED:
+        doubts.append(
+            f"the largest dose is {largest:.1f} times the prescribed one; is the box or mask inside the target?"
+        )
+    inside, where = _prescription_region(field, prescribe)
+    if prescribe.at != "max" and np.percentile(inside, 5) < 0.5 * prescribe.dose_gy:
+        doubts.append(f"the dose in {where} falls below half of the prescribed one; it is not all inside the target")
+    return tuple(doubts)
 
 
 def _prescription(field: Field, dose_scale: float | None, prescribe: PrescribeRequest | None) -> Prescription | None:
@@ -191,7 +210,7 @@ def _scaled(field: Field, prescription: Prescription) -> Field:
     )
 
 
-def _report(field: Field, runs: Sequence[TopasRun]) -> ConversionReport:
+def _report(field: Field, runs: Sequence[TopasRun], doubts: tuple[str, ...]) -> ConversionReport:
     spectra = field.spectra
     under, over = (values.sum(axis=(1, 2, 3), dtype=float) for values in (spectra.underflow, spectra.overflow))
     total = under + over + spectra.fluence.sum(axis=(1, 2, 3, 4), dtype=float)
@@ -202,5 +221,5 @@ def _report(field: Field, runs: Sequence[TopasRun]) -> ConversionReport:
         histories=field.histories,
         outside={s: (float(shares[0, n]), float(shares[1, n])) for n, s in enumerate(spectra.axes.species)},
         dose_scale=field.dose_scale,
-        notes=tuple(f"{run.name}: {note}" for run in runs for note in run.notes),
+        notes=doubts + tuple(f"{run.name}: {note}" for run in runs for note in run.notes),
     )

@@ -8,12 +8,16 @@ from typing import Any
 
 import numpy as np
 
+from surrogate3d.errors import QuantityError
 from surrogate3d.grid import Field
 from surrogate3d.io.convert import PrescribeRequest
 from surrogate3d.io.convert import convert as read_and_merge
 from surrogate3d.io.field_store import describe, read_field, write_field
 from surrogate3d.io.topas_grid import RowOrder
 from surrogate3d.physics.let import dose_from_spectra
+
+MAX_EXPLAINED = 1.5
+"""Largest 95th percentile of dose from the spectra over scored dose that noise can explain."""
 
 MIN_DOSE_FRACTION = 0.05
 """Statistics of a field are over voxels with at least this fraction of its largest dose."""
@@ -34,8 +38,19 @@ def convert(
         `info` of the new store, and under "conversion" what was read and what was not.
     """
     field, report = read_and_merge(run_dirs, dose_scale=dose_scale, prescribe=prescribe, row_order=row_order)
+    _require_consistent(consistency(field))
     write_field(field, output, overwrite=overwrite)
     return {**info(output), "conversion": report.to_json()}
+
+
+def _require_consistent(explained: dict[str, float]) -> None:
+    """Refuse spectra that explain more dose than was scored: they lie in other voxels, or in other bins."""
+    if explained["p95"] > MAX_EXPLAINED:
+        raise QuantityError(
+            f"the spectra explain {explained['median']:.2f} of the scored dose in the median voxel and "
+            f"{explained['p95']:.2f} at the 95th percentile, which cannot be: the row order of a CSV, a species or its "
+            "energy bins are wrong; give --row-order, or mend the scorers"
+        )
 
 
 def info(path: Path) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def predict_store(
         "seconds": maps.seconds,
         "voxels_answered": int(mask.sum()),
         "voxels_out_of_domain": int(strange.sum()),
+        "strangest": maps.curves.strangest,
         "refused": refused(maps.volumes, field),
         "ranges": {name: _range(volume.values[mask]) for name, volume in maps.volumes.items()},
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from surrogate3d.grid import Field, Quantity, Volume
+from surrogate3d.grid import Field, LetDefinition, Quantity, Volume
 from surrogate3d.inference.maps import Fractionation, derive_maps
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
@@ -88,7 +88,7 @@ def verdict(validation: Validation, low: Field, settings: ValidationSettings) ->
     own = validation.table.row(SURROGATE, "RBE").summary
     rms = {name: validation.table.row(name, "RBE").summary.rms for name in SHOWN_METHODS}
     table, grouped = (rms[name] for name in SHOWN_METHODS)
-    best = min({SURROGATE: own.rms, **rms}.items(), key=lambda item: item[1])[0]
+    best, second = sorted({SURROGATE: own.rms, **rms}, key={SURROGATE: own.rms, **rms}.__getitem__)[:2]
     statistics = tracks(low)["median"]
     lead = (
         f"At {statistics:.0f} tracks per voxel the surrogate's RBE at {settings.fraction_dose_gy:g} Gy errs by "
@@ -100,12 +100,26 @@ def verdict(validation: Validation, low: Field, settings: ValidationSettings) ->
         "zr_table": "The plain table is the best of the three here: the surrogate should not be used for this field.",
         "zr_table, grouped pooling": "Grouped pooling of the table is the best of the three here.",
     }[best]
+    if not _distinct(validation, best, second):
+        choice = f"With {own.n} voxels the two best, {best} and {second}, cannot be told apart."
     sentences = [lead, choice]
     if own.floor == own.floor:
         sentences.append(f"The truth's own noise is {own.floor:.2f} %, which is part of each of these errors.")
+    if validation.plan_was_trained_on:
+        sentences.insert(0, "The model was trained on other voxels of this very plan: a new plan will do worse.")
     if validation.self_consistency:
         sentences.insert(0, "No reference was given: these numbers measure self-consistency, not accuracy.")
     return tuple(sentences)
+
+
+def _distinct(validation: Validation, best: str, second: str) -> bool:
+    """Whether the difference in RMS outlasts 95 % of 400 paired resamplings of the voxels."""
+    true = validation.truth["RBE"]
+    squares = [(validation.predicted[name]["RBE"] / true - 1) ** 2 for name in (best, second)]
+    known = np.isfinite(squares[0]) & np.isfinite(squares[1])
+    better, worse = squares[0][known], squares[1][known]
+    lots = np.random.default_rng(0).integers(known.sum(), size=(400, int(known.sum())))
+    return bool(np.percentile((worse[lots] - better[lots]).mean(axis=1), 5) > 0)
 
 
 def _conditions(
@@ -119,7 +133,7 @@ def _conditions(
         prescription=field.prescription.statement if field.prescription else "none: dose in arbitrary scale",
         mask_meaning="Voxels with at least 5 % of the largest dose and a spectrum are answered; where the training "
         "says nothing (out of domain), by the table on grouped pooling.",
-        LET=f"{LET.weighting}-averaged, {LET.particles}, {LET.medium}" if LET else "",
+        LET=_words(LET) if LET else "",
         model=surrogate.bundle_id[:12],
     )
 
@@ -141,10 +155,17 @@ def _maps(
     maps |= {name: derived[name] for name in ("alpha", "beta")}
     if "LET_d" in field.volumes:
         LET = field.volumes["LET_d"]
-        maps["LET_d"] = Volume(LET.grid, np.where(validation.curves.mask, LET.values, np.nan), LET.quantity)
+        definition = field.let_definitions.get("LET_d")
+        meaning = replace(LET.quantity, definition=_words(definition)) if definition else LET.quantity
+        maps["LET_d"] = Volume(LET.grid, np.where(validation.curves.mask, LET.values, np.nan), meaning)
     if field.prescription is not None:
         maps["D_RBE"] = _dose_weighted(field, validation, line, settings, fractions)
     return maps
+
+
+def _words(LET: LetDefinition) -> str:
+    limit = "" if LET.max_scored_kev_um is None else f", steps above {LET.max_scored_kev_um:g} keV/um left out"
+    return f"{LET.weighting}-averaged LET of {LET.particles}; {LET.medium}{limit}"
 
 
 def _dose_weighted(

@@ -133,7 +133,7 @@ def _history(pairs: Sequence[PlanPair], members: Sequence[Trained], config: Trai
         {
             "low": pair.low_id,
             "high": pair.high_id,
-            "files": sorted(_hashes(pair.low) | _hashes(pair.high)),
+            "files": sorted(scored_files(pair.low) | scored_files(pair.high)),
             "voxels": sorted({response.voxel for response in pair.responses}),
         }
         for pair in pairs
@@ -153,7 +153,7 @@ def _history(pairs: Sequence[PlanPair], members: Sequence[Trained], config: Trai
     }
 
 
-def _hashes(field: Field) -> set[str]:
+def scored_files(field: Field) -> set[str]:
     """SHA-256 of the scored values of a field: they name a run however it was converted."""
     runs = field.provenance.get("runs", [])
     files = [file for run in runs for file in run.get("files", [])]
@@ -165,7 +165,7 @@ def trained_on(card: ModelCard, field: Field) -> list[tuple[int, int, int]] | No
 
     Runs are recognised by the hashes of their TOPAS files, so that a new conversion of a known run is no new plan.
     """
-    own = _hashes(field)
+    own = scored_files(field)
     seen = [plan for plan in card.training.get("plans", []) if own & set(plan["files"])]
     if not seen:
         return None

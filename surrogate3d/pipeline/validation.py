@@ -12,16 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.direct.task import VoxelResponse
-from surrogate3d.errors import UnknownNameError, ValueRangeError
+from surrogate3d.errors import QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import Field
 from surrogate3d.inference.curves import CurveMap, predict_curves
-from surrogate3d.inference.maps import Fractionation, derive_maps
+from surrogate3d.inference.maps import Fractionation, derive_maps, require_on_ladder
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.linear_quadratic import RBE_at_dose
 from surrogate3d.physics.mixing import MonoTable, zr_table
 from surrogate3d.pipeline.design import SimulationSettings, simulate
-from surrogate3d.pipeline.training import trained_on
+from surrogate3d.pipeline.training import scored_files, trained_on
 from surrogate3d.sampling import SelectedVoxel
 from surrogate3d.validation import (
     BASELINE_NOTES,
@@ -121,11 +121,14 @@ def validate(
 
     Raises:
         GridMismatchError: the two runs are not on one grid.
-        QuantityError: the two runs are not of one plan.
+        QuantityError: the two runs are not of one plan, or share histories.
         ValueRangeError: no voxel is left to judge.
     """
     reference = low if high is None else high
     low.require_same_plan(reference, "input and reference")
+    if high is not None:
+        _require_independent(low, high)
+    require_on_ladder(settings.fraction_dose_gy, np.array(surrogate.card.doses))
     start = time.perf_counter()
     curves = predict_curves(low, surrogate, line)
     seconds = {SURROGATE: (time.perf_counter() - start) / low.grid.n_voxels}
@@ -163,6 +166,19 @@ def surrogate_maps(curves: CurveMap, field: Field, line: CellLine, fraction_dose
         "alpha": maps["alpha"].values.astype(float),
         "effect": line.alpha_x * photon + line.beta_x * photon**2,
     }
+
+
+def _require_independent(low: Field, high: Field) -> None:
+    """Refuse a reference that shares histories with the input, or has fewer of them."""
+    if scored_files(low) & scored_files(high):
+        raise QuantityError(
+            "the reference contains the input's own histories (the same scored files), so its noise would count as "
+            "truth; give a reference of other seeds, or none for self-consistency"
+        )
+    if high.histories < low.histories:
+        raise QuantityError(
+            f"the reference has {high.histories:,} histories, the input {low.histories:,}; exchange the two"
+        )
 
 
 def _seen_voxels(surrogate: Surrogate, *fields: Field) -> list[tuple[int, int, int]] | None:

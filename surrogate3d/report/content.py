@@ -181,6 +181,18 @@ class ReportContent:
         i, j, k = np.rint(high.mean(axis=0)).astype(int)
         return (int(i), int(j), int(k))
 
+    @property
+    def known_reference(self) -> BoolArray:
+        """(i, j, k) voxels of the mask with a finite reference."""
+        if self.reference is None:
+            return np.zeros(self.grid.shape, dtype=bool)
+        return np.asarray(self.mask & np.isfinite(self.reference))
+
+    @property
+    def sparse_reference(self) -> bool:
+        """Whether fewer than half of the mask's voxels have a reference: too few for a line or a slice."""
+        return bool(2 * self.known_reference.sum() < self.mask.sum())
+
     def errors_percent(self) -> dict[str, FloatArray]:
         """(i, j, k) relative RBE error of the prediction and of the other methods, %; empty without reference."""
         if self.reference is None:

@@ -160,8 +160,9 @@ def _profiles(content: ReportContent) -> Html:
         caption.append(f"The band is {BAND_SIGMAS} predicted standard deviations of the surrogate on each side.")
     if content.points is not None:
         caption.append(
-            f"Points are directly simulated voxels within {NEAR_VOXELS} voxels of the line on both lateral axes, "
-            "with their Monte Carlo standard error."
+            f"Points are directly simulated voxels within {NEAR_VOXELS} voxel of the line on both lateral axes, with "
+            "their Monte Carlo standard error. Those beside the line may truly differ from it, above all in oblique "
+            "beams."
         )
     return figure("Depth profiles", depth_profiles(content), " ".join(caption))
 
@@ -172,7 +173,7 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
     if content.reference is not None or content.points is not None:
         target = "direct simulation" if content.reference is None else "the reference"
         bars = " Bars are Monte Carlo standard errors of the direct simulation." if content.points is not None else ""
-        caption = "The dashed line is equality." + bars
+        caption = "The dashed line is equality." + bars + _known(content)
         yield figure(f"Predicted against {target}", agreement(content), caption)
     errors = content.errors_percent()
     if errors:
@@ -182,6 +183,7 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
             "All methods answer from the same scored input. The reference has noise of its own, which is in every "
             "curve: the tables give it as floor and subtract it in rms_net.",
         )
+    if errors and not content.sparse_reference:
         style = MapStyle("(surrogate / reference - 1) / %", "RdBu_r", symmetric=True, mark_points=True)
         yield figure(
             "Where the errors are",
@@ -190,6 +192,13 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
         )
     if content.validation is not None:
         yield from validation_tables(content.validation)
+
+
+def _known(content: ReportContent) -> str:
+    if content.reference is None or not content.sparse_reference:
+        return ""
+    known, asked = int(content.known_reference.sum()), int(content.mask.sum())
+    return f" The reference is known in {known:,} of {asked:,} voxels: too few for lines and slices of it."
 
 
 def _models(content: ReportContent) -> Iterator[Html]:

@@ -30,7 +30,7 @@ _DENSITY = ListedColormap(colormaps["viridis"](np.linspace(0.2, 0.95, 256)))
 """Without the ends that vanish on a light or on a dark page."""
 
 BAND_SIGMAS = 2
-NEAR_VOXELS = 2
+NEAR_VOXELS = 1
 _DEPTH_LABEL = "distance from the first voxel's centre along the beam / mm"
 _DASHES: tuple[Dashes, ...] = ((0, (4, 1.5)), (0, (1.2, 1.2)), (0, (6, 1.5, 1.2, 1.5)))
 
@@ -70,13 +70,13 @@ def _dose_panel(axes: Axes, content: ReportContent, depth: FloatArray) -> None:
         axes.plot(depth, along_beam(content, weighted), color=SURROGATE, linewidth=1.6, label=label)
     axes.set_ylim(bottom=0)
     axes.set_ylabel("dose / Gy, Gy (RBE)")
-    axes.legend(loc="upper left", ncols=2)
+    _legend_above(axes)
 
 
 def _rbe_panel(axes: Axes, content: ReportContent, depth: FloatArray) -> None:
     predicted = along_beam(content, content.RBE)
     _thin_lines(axes, content, content.methods, depth)
-    if content.reference is not None:
+    if content.reference is not None and not content.sparse_reference:
         line = along_beam(content, np.where(content.mask, content.reference, np.nan))
         axes.plot(depth, line, color=INK, linewidth=0.9, label="reference")
     if "RBE_std" in content.maps:
@@ -86,7 +86,12 @@ def _rbe_panel(axes: Axes, content: ReportContent, depth: FloatArray) -> None:
     axes.plot(depth, predicted, color=SURROGATE, linewidth=1.9, label="surrogate")
     _direct_on_line(axes, content, depth)
     axes.set_ylabel("RBE")
-    axes.legend(loc="upper left", ncols=3)
+    _legend_above(axes)
+
+
+def _legend_above(axes: Axes) -> None:
+    """Above the axes, where it covers no data."""
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4, borderaxespad=0.2, columnspacing=1.6)
 
 
 def _thin_lines(axes: Axes, content: ReportContent, methods: Mapping[str, FloatArray], depth: FloatArray) -> None:
@@ -105,7 +110,7 @@ def model_profiles(content: ReportContent) -> Picture:
         axes.plot(depth, along_beam(content, content.RBE), color=SURROGATE, linewidth=1.9, label="surrogate")
         axes.set_xlabel(_DEPTH_LABEL)
         axes.set_ylabel("RBE")
-        axes.legend(loc="upper left", ncols=2)
+        _legend_above(axes)
         axes.margins(x=0.01)
         plain_axes(axes)
         names = ", ".join(content.published_models)
@@ -161,7 +166,7 @@ def agreement(content: ReportContent) -> Picture:
     with house_style():
         figure = Figure(figsize=(11.0, 4.9), layout="constrained")
         free = list(figure.subplots(1, 2))
-        if content.reference is not None:
+        if content.reference is not None and _with_density(content):
             _density_panel(figure, free.pop(0), content, content.reference)
         if content.points is not None:
             _points_panel(free.pop(0), content, content.points)
@@ -170,8 +175,13 @@ def agreement(content: ReportContent) -> Picture:
         return picture(figure, _agreement_alt(content))
 
 
+def _with_density(content: ReportContent) -> bool:
+    """A sparse reference is left to the points, unless there are none and it is all that can be shown."""
+    return content.reference is not None and (content.points is None or not content.sparse_reference)
+
+
 def _density_panel(figure: Figure, axes: Axes, content: ReportContent, reference: FloatArray) -> None:
-    known = content.mask & np.isfinite(reference) & np.isfinite(content.RBE)
+    known = content.known_reference & np.isfinite(content.RBE)
     x, y = reference[known], content.RBE[known]
     low, high = _common_limits(x, y)
     counts, _, _ = np.histogram2d(x, y, bins=90, range=((low, high), (low, high)))
@@ -186,7 +196,8 @@ def _density_panel(figure: Figure, axes: Axes, content: ReportContent, reference
     figure.colorbar(image, ax=axes, label="voxels", shrink=0.8).outline.set_visible(False)
     _identity(axes, low, high)
     axes.set_xlabel("RBE, reference")
-    axes.set_title(f"every voxel of the mask (n = {x.size:,})")
+    which = "voxels with a reference" if content.sparse_reference else "every voxel of the mask"
+    axes.set_title(f"{which} (n = {x.size:,})")
 
 
 def _points_panel(axes: Axes, content: ReportContent, points: DirectPoints) -> None:
@@ -235,10 +246,10 @@ def _identity(axes: Axes, low: float, high: float) -> None:
 
 def _agreement_alt(content: ReportContent) -> str:
     parts = ["Predicted RBE against"]
-    if content.reference is not None:
+    if _with_density(content):
         error = content.errors_percent()["surrogate"]
         parts.append(f"the reference in {int(np.isfinite(error).sum())} voxels")
-    if content.reference is not None and content.points is not None:
+    if _with_density(content) and content.points is not None:
         parts.append("and")
     if content.points is not None:
         parts.append(f"direct simulation in {len(content.points.RBE)} voxels")
@@ -267,7 +278,7 @@ def error_histogram(errors_percent: Mapping[str, FloatArray]) -> Picture:
         axes.set_ylim(bottom=0)
         axes.set_xlabel("relative error of RBE against the reference / %")
         axes.set_ylabel("share of voxels per bin / %")
-        axes.legend(loc="upper left")
+        _legend_above(axes)
         plain_axes(axes)
         spread = "; ".join(f"{name} {_rms(values):.2f} %" for name, values in finite.items())
         return picture(figure, f"Distribution of the relative RBE error by method. Root mean square: {spread}.")

@@ -19,6 +19,9 @@ from surrogate3d.training.loss import masked_effect_loss
 
 Progress = Callable[[int, int], None]
 
+MIN_CALIBRATION = 10
+"""With fewer held voxels the predicted deviation is never made smaller: so few can agree by chance."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
@@ -208,4 +211,6 @@ def _calibrate(
         ratios.append((error**2 / (torch.exp(2 * answer.log_std)[:, None] + label_se**2)).flatten())
     if not ratios:
         return 1.0, 0
-    return float(torch.cat(ratios).mean().sqrt()), int(sum(len(v) for v in held))
+    n = int(sum(len(v) for v in held))
+    scale = float(torch.cat(ratios).mean().sqrt())
+    return (scale if n >= MIN_CALIBRATION else max(scale, 1.0)), n

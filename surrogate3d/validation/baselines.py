@@ -71,8 +71,8 @@ def baseline_effects(field: Field, cell_line: CellLine, table: MonoTable) -> dic
 
     Returns:
         By name: "zr_table", one per `UNIFORM_METHODS`, "zr_table, grouped pooling", and one per `LET_MODELS`. The LET_d
-        of the last is the scored one where the field has it, else that of the H spectrum; without either they are
-        left out.
+        of the last is the scored one where the field has it, else that of the H spectrum; without either, and in
+        fields of heavier ions, they are left out.
 
     Raises:
         UnknownNameError: the table is of another cell line, or lacks a species of the field.
@@ -133,6 +133,8 @@ def _from_table(field: Field, table: MonoTable) -> dict[str, Baseline]:
 
 def _from_let(field: Field, cell_line: CellLine) -> dict[str, Baseline]:
     n, axes = field.grid.n_voxels, field.spectra.axes
+    if not set(axes.species) <= {"H", "He"}:
+        return {}  # proton models say nothing of a field of heavier ions
     if "LET_d" in field.volumes:
         LET, preparation = field.volumes["LET_d"].values.astype(float), 0.0
     elif "H" in axes.species:

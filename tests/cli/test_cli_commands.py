@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 
 from surrogate3d.cli import main
 from surrogate3d.grid import Volume, quantity
-from surrogate3d.io.field_store import field_id, read_field
+from surrogate3d.io.field_store import field_id, read_field, write_field
 from surrogate3d.io.images import write_image
 
 Ask = Callable[..., dict[str, Any]]
@@ -125,7 +126,9 @@ def test_predict_without_prescription_says_loudly_what_is_missing(
 
 
 def test_validate_gives_the_table_and_keeps_it(plan: Any, tmp_path: Path, ask: Ask) -> None:
-    parties = (plan.field, "--reference", plan.unscaled, "--model", plan.bundle)
+    reference = tmp_path / "reference.field.zarr"  # the same numbers as if from other files
+    write_field(replace(read_field(plan.unscaled), provenance={}), reference)
+    parties = (plan.field, "--reference", reference, "--model", plan.bundle)
     found = ask("validate", *parties, *TREATMENT, "--truth", "zr_table", "-o", tmp_path / "v.json")
     assert json.loads((tmp_path / "v.json").read_text()) == found
     methods = {row["method"] for row in found["table"]["rows"]}

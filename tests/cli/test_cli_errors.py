@@ -179,3 +179,47 @@ def test_debugging_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SURROGATE3D_DEBUG", "1")
     with pytest.raises(StoreError):
         main(["info", "no-such-store"])
+
+
+def test_doses_that_were_never_simulated(
+    plan: Any, tmp_path: Path, refuse: Refuse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ("--model", plan.bundle, "--cell-line", "HSG")
+    for dose in ("20", "0.1"):
+        said = refuse("predict", plan.unscaled, *line, "--fraction-dose", dose, "-o", tmp_path / "maps")
+        assert "simulated from 0.25 to 6 Gy" in said
+        assert "0.25 to 6 Gy" in refuse("validate", plan.field, *line, "--fraction-dose", dose, "--truth", "zr_table")
+    hot = tmp_path / "hot.field.zarr"
+    assert main(["convert", str(RUN), "-o", str(hot), "--prescribe", "6.5 Gy"]) == 0
+    capsys.readouterr()
+    said = refuse("predict", hot, *line, "--fraction-dose", "6.5", "-o", tmp_path / "maps")
+    assert "6 Gy" in said
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_reference_with_the_same_histories(plan: Any, refuse: Refuse) -> None:
+    judge = ("validate", plan.field, "--model", plan.bundle, *TREATMENT, "--truth", "zr_table")
+    assert "own histories" in refuse(*judge, "--reference", plan.unscaled)
+
+
+def test_spectra_in_other_voxels_than_the_dose(tmp_path: Path, refuse: Refuse) -> None:
+    """Without an indexed file beside it, an energy-binned CSV read in the wrong order puts fluence where no dose is."""
+    shutil.copytree(RUN, tmp_path / "run")
+    for name in ("DoseToMedium", "ProtonLETd", "ProtonLETt"):
+        (tmp_path / "run" / f"fixture_{name}.csv").unlink()
+    for path in (tmp_path / "run").iterdir():
+        if path.suffix in (".csv", ".binheader"):
+            path.write_text(path.read_text().replace("# TOPAS Version: 4.2.p1", "# TOPAS Version: 4.0"))
+    out = tmp_path / "f.field.zarr"
+    assert "row order" in refuse("convert", tmp_path / "run", "-o", out)
+    assert "explain" in refuse("convert", tmp_path / "run", "-o", out, "--row-order", "z_fastest")
+    assert not out.exists()
+    assert main(["convert", str(tmp_path / "run"), "-o", str(out), "--row-order", "x_fastest"]) == 0
+
+
+def test_a_prescription_outside_the_target_is_remarked_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    box = ["--prescribe", "2 Gy", "--at", "p50", "--box", "0:6,0:5,0:12"]
+    assert main(["convert", str(RUN), "-o", str(tmp_path / "f.field.zarr"), *box]) == 0
+    said = capsys.readouterr()
+    assert "times the prescribed one" in said.out + said.err
+    assert "not all inside the target" in said.out + said.err

@@ -39,7 +39,10 @@ def test_the_field_of_the_training_fits():
     ("field", "message"),
     [
         (make_field(axes=SpectrumAxes(("H", "He", "C"), AXES.edges_mev_u[[0, 0, 0]])), r"H\+He\+C, .* on H\+He$"),
-        (make_field(axes=SpectrumAxes(("H", "He"), AXES.edges_mev_u * 1.01)), "score 12 bins from 0.5 to 250 MeV/u"),
+        (
+            make_field(axes=SpectrumAxes(("H", "He"), AXES.edges_mev_u * 1.01)),
+            "12 logarithmic ones from 0.5 to 250 MeV/u",
+        ),
         (make_field(axes=SpectrumAxes(("H", "He"), AXES.edges_mev_u[:, ::2])), "energy bins"),
         (with_spacing((1.0, 2.0, 2.5)), r"\[1.0, 2.0, 2.5\] mm"),
         (with_spacing((2.0, 2.0, 5.0)), r"\[2.0, 2.0, 5.0\] mm .*along the beam"),

@@ -10,6 +10,7 @@ from synthetic import AXES, LINE, SHAPE, TABLE, lq_response, make_field, make_su
 from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import GridMismatchError, QuantityError, UnknownNameError, ValueRangeError
+from surrogate3d.grid import VolumeSet
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.physics.linear_quadratic import RBE_at_dose, effect
 from surrogate3d.physics.mixing import zr_table
@@ -44,7 +45,7 @@ def judged(tmp_path_factory):
 
 
 def test_the_method_of_the_truth_has_no_error_on_the_truths_own_spectra(tmp_path):
-    for high in (None, replace(LOW)):
+    for high in (None, replace(LOW, provenance={})):
         found = judge(tmp_path, high=high)
         assert found.self_consistency == (high is None)
         for name in ("RBE", "alpha", "effect"):
@@ -216,3 +217,15 @@ def test_what_cannot_be_judged_is_refused(tmp_path):
     for bad in ({"voxels": 0}, {"fraction_dose_gy": 0.0}, {"fraction_dose_gy": float("nan")}):
         with pytest.raises(ValueRangeError, match="at least 1"):
             ValidationSettings(**bad)
+
+
+def test_a_reference_with_fewer_histories_is_refused(tmp_path):
+    fewer = replace(LOW, provenance={}, histories=LOW.histories // 2, volumes=_halved(LOW.volumes))
+    with pytest.raises(QuantityError, match="exchange the two"):
+        judge(tmp_path, high=fewer)
+
+
+def _halved(volumes):
+    """The doses of half the histories."""
+    halved = {n: replace(v, values=v.values / 2 if n.startswith("dose") else v.values) for n, v in volumes.items()}
+    return VolumeSet(volumes.grid, halved)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -55,3 +57,12 @@ def content() -> ReportContent:
         timings_s={"predict": 0.25},
         notes=("Nothing below the micrometre.",),
     )
+
+
+@pytest.fixture(scope="session")
+def sparse(content: ReportContent) -> ReportContent:
+    """The same field, its reference known at the directly simulated voxels only: one in nine of the mask."""
+    assert content.points is not None
+    reference = np.full(content.grid.shape, np.nan)
+    reference[tuple(content.points.index.T)] = content.points.RBE
+    return dataclasses.replace(content, reference=reference)

@@ -10,6 +10,9 @@ import pytest
 from surrogate3d.errors import FormatError, GridMismatchError, QuantityError, StoreError
 from surrogate3d.grid import Grid, Volume
 from surrogate3d.report import ReportContent, render, write_report
+from surrogate3d.report.tables import validation_tables
+from surrogate3d.validation import UNIFORM_METHODS
+from surrogate3d.validation.table import compare
 
 VOID = {"meta", "img", "source", "br"}
 
@@ -181,3 +184,47 @@ def test_content_refuses_what_does_not_fit(content: ReportContent) -> None:
         dataclasses.replace(content, mask=np.ones((2, 2, 2), dtype=bool))
     with pytest.raises(QuantityError, match="beam"):
         dataclasses.replace(content, beam_sign=0)
+
+
+def test_a_sparse_reference_gives_no_slices_of_the_error(text: str, sparse: ReportContent) -> None:
+    assert "Where the errors are" in text
+    words = Page(render(sparse)).words
+    assert "Where the errors are" not in words
+    assert f"known in {sparse.known_reference.sum()} of {sparse.mask.sum()} voxels" in words
+
+
+def test_regions_tell_how_many_voxels_they_have(content: ReportContent, page: Page) -> None:
+    for name, region in content.regions.items():
+        head = f"{name.replace('_', ' ')} (n = {region.sum()})"
+        assert page.words.count(head) == 3, "errors, differences of models, models over the surrogate"
+
+
+def _judged(n: int, ratio: float, floor: float) -> str:
+    """The region table of one region of n voxels in which two poolings are `ratio` and half of its excess off."""
+    truth = np.full(n, 2.0)
+    predicted = {
+        UNIFORM_METHODS[0]: {"RBE": truth * ratio},
+        UNIFORM_METHODS[1]: {"RBE": truth * (1 + 0.5 * (ratio - 1))},
+    }
+    kinds = dict.fromkeys(predicted, "baseline")
+    floors = {"RBE": {"all": floor, "distal_edge": floor}}
+    judged = compare(predicted, {"RBE": truth}, {"distal_edge": np.ones(n, dtype=bool)}, kinds, floors)
+    return Page("".join(validation_tables(judged.to_json()))).words
+
+
+def test_a_region_of_few_voxels_has_no_numbers() -> None:
+    first = UNIFORM_METHODS[0]
+    assert f"distal edge (n = 4) {first} \N{EN DASH}" in _judged(4, 1.05, 3.0)
+    assert f"distal edge (n = 5) {first} 5.00 (4.00)" in _judged(5, 1.05, 3.0)  # 5^2 - 3^2 = 4^2
+
+
+def test_an_error_below_the_floor_is_said_to_be_below_it() -> None:
+    words = _judged(6, 1.01, 3.0)
+    assert "1.00 (< floor)" in words
+    assert "(0.00)" not in words
+
+
+def test_the_best_uniform_pooling_is_called_a_choice_with_hindsight() -> None:
+    words = _judged(6, 1.05, 3.0)
+    assert words.count("(best with hindsight)") == 1
+    assert f"{UNIFORM_METHODS[1]} (best with hindsight) 6" in words

@@ -6,8 +6,8 @@ import pytest
 
 from surrogate3d.errors import GridMismatchError
 from surrogate3d.report import DirectPoints, ReportContent
-from surrogate3d.report.figures import along_beam, depth_profiles, error_histogram, near_line
-from surrogate3d.report.slices import MapStyle, axis_position_mm, slices
+from surrogate3d.report.figures import agreement, along_beam, depth_profiles, error_histogram, near_line
+from surrogate3d.report.slices import MapStyle, _scale, axis_position_mm, slices
 from surrogate3d.report.style import INK
 
 
@@ -45,10 +45,10 @@ def test_profiles_start_upstream(content: ReportContent) -> None:
 
 def test_only_points_near_the_line_are_on_the_profile(content: ReportContent) -> None:
     i, j, _ = content.focus
-    index = np.array([(i, j, 0), (i + 2, j - 2, 5), (i + 3, j, 5), (i, j, 15)])
+    index = np.array([(i, j, 0), (i + 1, j - 1, 5), (i + 2, j, 5), (i, j, 15)])
     ones = np.ones(4)
     inside = dataclasses.replace(content, points=DirectPoints(index, ones, ones, ones > 0))
-    assert near_line(inside).tolist() == [True, bool(content.mask[i + 2, j - 2, 5]), False, False]
+    assert near_line(inside).tolist() == [True, bool(content.mask[i + 1, j - 1, 5]), False, False]
 
 
 def test_point_arrays_must_agree() -> None:
@@ -78,3 +78,29 @@ def test_any_beam_axis_can_be_drawn(content: ReportContent, beam_axis: int) -> N
 def test_a_single_layer_can_be_drawn(content: ReportContent) -> None:
     drawn = slices(content, np.full(content.grid.shape, 1.1), MapStyle("RBE"), "RBE")
     assert "least 1.1, median 1.1, largest 1.1" in drawn.alt
+
+
+def test_a_dense_reference_is_a_line_and_a_density(content: ReportContent) -> None:
+    assert not content.sparse_reference
+    assert ">reference<" in depth_profiles(content).light
+    assert "every voxel of the mask" in agreement(content).light
+
+
+def test_a_sparse_reference_is_neither_a_line_nor_a_density(sparse: ReportContent) -> None:
+    assert sparse.sparse_reference
+    assert ">reference<" not in depth_profiles(sparse).light
+    drawn = agreement(sparse)
+    assert "every voxel of the mask" not in drawn.light
+    assert "directly simulated voxels" in drawn.light
+    assert "the reference" not in drawn.alt
+
+
+def test_a_sparse_reference_without_points_is_still_shown(sparse: ReportContent) -> None:
+    drawn = agreement(dataclasses.replace(sparse, points=None))
+    assert f"voxels with a reference (n = {sparse.known_reference.sum()})" in drawn.light
+
+
+def test_the_error_scale_points_to_every_side_that_is_exceeded() -> None:
+    ramp, style = np.linspace(-1.0, 1.0, 1001), MapStyle("error / %", "RdBu_r", symmetric=True)
+    for values, ends in ((ramp, "both"), (ramp + 0.5, "max"), (ramp - 0.5, "min")):
+        assert _scale(values, style)[1] == ends, ends
