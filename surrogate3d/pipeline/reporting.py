@@ -13,9 +13,11 @@ from surrogate3d.grid import Field, LetDefinition, Quantity, Volume
 from surrogate3d.inference.maps import Fractionation, derive_maps
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.physics.mixing import zr_table
 from surrogate3d.pipeline.conversion import consistency, tracks
 from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
 from surrogate3d.report import Conditions, DirectPoints, Fact, ReportContent, write_report
+from surrogate3d.validation import derived_maps
 
 SHOWN_METHODS = ("zr_table", "zr_table, grouped pooling")
 """Baselines in the pictures; the table has all of them."""
@@ -24,7 +26,6 @@ PUBLISHED = ("McNamara", "Wedenberg", "constant 1.1")
 """Proton models, shown for proton beams only."""
 
 TRUTH_WORDS = {
-    "gsm2_mc": "Monte Carlo (gsm2_mc) of random voxels",
     "gsm2_fft": "deterministic simulation (gsm2_fft) of every voxel",
     "zr_table": "the Zaider-Rossi table on every voxel",
 }
@@ -72,7 +73,7 @@ def write_validation_report(
         points=_points(validation, settings),
         methods={name: validation.predicted[name]["RBE"] for name in SHOWN_METHODS},
         published_models=_published(low, validation),
-        reference=validation.truth["RBE"],
+        reference=_reference(high or low, validation, surrogate, line, settings),
         reference_origin=_origin(high, settings),
         regions=validation.regions,
         validation=validation.table.to_json(),
@@ -196,8 +197,25 @@ def _published(field: Field, validation: Validation) -> dict[str, np.ndarray[Any
     return {name: validation.predicted[name]["RBE"] for name in names if name in validation.predicted}
 
 
+def _reference(
+    field: Field, validation: Validation, surrogate: Surrogate, line: CellLine, settings: ValidationSettings
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """RBE to draw: the truth where it covers the field, else that of the table on the reference's spectra."""
+    if settings.truth != "gsm2_mc":
+        return validation.truth["RBE"]
+    table = surrogate.tables[surrogate.line_index(line.name)]
+    alpha, beta = zr_table(field.spectra.axes, field.spectra.fluence, table)
+    evaluated = np.logical_or.reduce(list(validation.regions.values()))
+    return np.where(evaluated, derived_maps(alpha, beta, settings.fraction_dose_gy, line)["RBE"], np.nan)
+
+
 def _origin(high: Field | None, settings: ValidationSettings) -> str:
     spectra = "the judged store's own spectra" if high is None else f"{high.histories:,} histories"
+    if settings.truth == "gsm2_mc":
+        return (
+            f"points and tables: Monte Carlo (gsm2_mc) of random voxels; lines, maps and histogram of errors: the "
+            f"Zaider-Rossi table on every voxel; both on {spectra}"
+        )
     return f"{TRUTH_WORDS[settings.truth]} on {spectra}"
 
 
