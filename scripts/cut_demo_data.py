@@ -72,9 +72,10 @@ def cut_parameters(text: str, shape: tuple[int, int, int], box: Box) -> str:
         width = 2 * float(match[1]) / n
         text = text.replace(match[0], f"d:Ge/{COMPONENT}/HL{axis} = {width * (high - low) / 2:g} mm")
         text = text.replace(f"i:Ge/{COMPONENT}/{axis}Bins = {n}", f"i:Ge/{COMPONENT}/{axis}Bins = {high - low}")
-        if f"Ge/{COMPONENT}/Trans{axis}" in text:
-            raise SystemExit("a scoring grid that is placed already is not supported")
-        added.append(f"d:Ge/{COMPONENT}/Trans{axis} = {(low + high - n) * width / 2:g} mm")
+        placed = re.search(rf"^d:Ge/{COMPONENT}/Trans{axis} = ([-\d.]+) mm\n", text, flags=re.MULTILINE)
+        before = float(placed[1]) if placed else 0.0
+        text = text.replace(placed[0], "") if placed else text
+        added.append(f"d:Ge/{COMPONENT}/Trans{axis} = {before + (low + high - n) * width / 2:g} mm")
     return text + "\n".join(added) + "\n"
 
 

@@ -92,3 +92,21 @@ def write_run(
         write_csv(folder / f"{scorer}.csv", head, np.stack(stack, axis=-1))
     (folder / "run.txt").write_text(text + parameters)
     return folder
+
+
+def three_runs(folder, shape):
+    """Three runs of one plan with random values, of 100, 300 and 250 histories."""
+    rng = np.random.default_rng(5)
+    return [
+        write_run(
+            folder / f"run{n}",
+            seed=n,
+            histories=histories,
+            fluence={1: rng.random((*shape, 4))},
+            DoseToWater=rng.random(shape),
+            LETd=1 + rng.random(shape),
+            LETt=1 + rng.random(shape),
+            std=rng.random(shape),
+        )
+        for n, histories in enumerate((100, 300, 250))
+    ]
