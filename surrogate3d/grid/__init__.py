@@ -1,6 +1,6 @@
 """Geometry, quantities, volumes, spectra and fields in memory. numpy and scipy only."""
 
-from surrogate3d.grid.field import Field, LetDefinition, Prescription
+from surrogate3d.grid.field import Beam, DoseField, Field, LetDefinition, Prescription
 from surrogate3d.grid.geometry import Grid
 from surrogate3d.grid.quantity import QUANTITIES, Quantity, quantity
 from surrogate3d.grid.spectrum import SPECIES_A, SPECIES_Z, Spectra, SpectrumAxes
@@ -10,6 +10,8 @@ __all__ = [
     "QUANTITIES",
     "SPECIES_A",
     "SPECIES_Z",
+    "Beam",
+    "DoseField",
     "Field",
     "Grid",
     "LetDefinition",

@@ -17,6 +17,9 @@ from surrogate3d.grid.volume import VolumeSet
 SAME_DOSE, SAME_SHAPE = 0.1, 0.1
 """How far two runs of one plan may differ, see `Field.require_same_plan`."""
 
+ONE_AXIS = 0.99
+"""Smallest cosine between beams, up or down one axis, that still share the axis."""
+
 
 @dataclass(frozen=True)
 class LetDefinition:
@@ -58,42 +61,119 @@ class Prescription:
     dose_gy: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Field:
-    """Dose, LET and spectra of one plan on one grid.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Beam:
+    """One treatment field of a plan: a direction from which histories came.
 
-    All values are scaled to the prescription when there is one; else they are sums over the simulated histories in
-    arbitrary scale (`prescription is None`).
+    Attributes:
+        name: as the user knows it, e.g. the name of the store that it came from.
+        direction: unit vector of travel in space (LPS); None when it is not known.
+        histories: simulated primaries; 0 when it is not known.
+        weight: factor on its stored dose when fields were combined.
+        start_s: when its delivery begins, s after the first beam's; None when it is not known.
+        duration_s: how long its delivery takes, s; None when it is not known.
+    """
+
+    name: str
+    direction: tuple[float, float, float] | None = None
+    histories: int = 0
+    weight: float = 1.0
+    start_s: float | None = None
+    duration_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.direction is not None and abs(float(np.linalg.norm(self.direction)) - 1) > 1e-6:
+            raise QuantityError(f"beam {self.name}: direction must be a unit vector, found {self.direction}")
+        for name, value in (("weight", self.weight), ("duration_s", self.duration_s)):
+            if value is not None and not (np.isfinite(value) and value >= 0):
+                raise QuantityError(f"beam {self.name}: {name} must be finite and not negative, found {value}")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class DoseField:
+    """Dose and LET of a plan on one grid, without spectra: what planning systems give (the reduced input).
+
+    All values are scaled to the prescription when there is one; else they are in arbitrary scale
+    (`prescription is None`).
 
     Attributes:
         grid: geometry, shared by everything.
         volumes: by quantity name: `dose_to_water` and/or `dose_to_medium`, `LET_d`, `LET_t`, `dose_std` where scored.
-        spectra: fluence spectra per species.
-        halves: spectra of two independent halves of the histories, each scaled to the whole's expectation (so that
-            their mean, weighted by histories, is `spectra`); empty when there was a single run.
-        halves_dose: `dose_to_water` of the same halves, (i, j, k) each.
-        beam_axis: index axis (0, 1 or 2) nearest to the beam's direction.
-        beam_sign: +1 when the beam travels towards larger indices, else -1.
-        histories: simulated primary histories, all runs.
+        primary: species of the beam's particles, such as "H"; None when it is not known.
+        beams: the treatment fields that are in it; empty when nothing is known about them.
+        beams_dose: (i, j, k) dose of each of several beams; empty for one.
         let_definitions: by volume name (`LET_d`, `LET_t`).
         prescription: the scale, or None.
         provenance: plain data: files with SHA-256, TOPAS version, command, our version.
+
+    Raises:
+        GridMismatchError: something is not on the grid.
+        QuantityError: there is no dose.
     """
 
     grid: Grid
     volumes: VolumeSet
-    spectra: Spectra
-    beam_axis: int
-    beam_sign: int
-    histories: int
-    halves: tuple[Spectra, ...] = ()
-    halves_dose: tuple[npt.NDArray[np.floating], ...] = ()
+    primary: str | None = None
+    beams: tuple[Beam, ...] = ()
+    beams_dose: tuple[npt.NDArray[np.floating], ...] = ()
     let_definitions: dict[str, LetDefinition] = field(default_factory=dict)
     prescription: Prescription | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.grid.require_same(self.volumes.grid, "volumes")
+        if self.dose_name not in self.volumes:
+            raise QuantityError("a field needs dose_to_water or dose_to_medium")
+        if self.beams_dose and len(self.beams_dose) != len(self.beams):
+            raise QuantityError(f"{len(self.beams)} beams, but {len(self.beams_dose)} doses of beams")
+        if any(dose.shape != self.grid.shape for dose in self.beams_dose):
+            raise GridMismatchError(f"the doses of the beams are not on the grid {self.grid.shape}")
+
+    @property
+    def dose_name(self) -> str:
+        """Which dose the engine uses: to water when it was scored, else to medium."""
+        return "dose_to_water" if "dose_to_water" in self.volumes else "dose_to_medium"
+
+    @property
+    def dose(self) -> npt.NDArray[np.floating]:
+        """(i, j, k) dose of `dose_name`, Gy (arbitrary scale without prescription)."""
+        return self.volumes[self.dose_name].values
+
+    @property
+    def dose_scale(self) -> float:
+        """Stored value over simulated sum; 1 without prescription."""
+        return self.prescription.dose_scale if self.prescription else 1.0
+
+    @property
+    def several_directions(self) -> bool:
+        """Whether beams cross: then there is no one axis along the beam."""
+        known = [np.array(beam.direction) for beam in self.beams if beam.direction is not None]
+        return any(abs(float(a @ known[0])) < ONE_AXIS for a in known)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Field(DoseField):
+    """Dose, LET and spectra of one plan on one grid.
+
+    Attributes:
+        spectra: fluence spectra per species.
+        beam_axis: index axis (0, 1 or 2) nearest to the direction of the beam (of several: of that with most dose).
+        beam_sign: +1 when that beam travels towards larger indices, else -1.
+        histories: simulated primary histories, all runs.
+        halves: spectra of two independent halves of the histories, each scaled to the whole's expectation (so that
+            their mean, weighted by histories, is `spectra`); empty when there was a single run.
+        halves_dose: `dose_to_water` of the same halves, (i, j, k) each.
+    """
+
+    spectra: Spectra
+    beam_axis: int
+    beam_sign: int
+    histories: int
+    halves: tuple[Spectra, ...] = ()
+    halves_dose: tuple[npt.NDArray[np.floating], ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
         for spectra in (self.spectra, *self.halves):
             if not spectra.axes.matches(self.spectra.axes):
                 raise GridMismatchError("the halves have other spectrum axes than the whole")
@@ -105,8 +185,6 @@ class Field:
             raise QuantityError("a field keeps either no halves or two, each with its dose")
         if any(dose.shape != self.grid.shape for dose in self.halves_dose):
             raise GridMismatchError(f"the doses of the halves are not on the grid {self.grid.shape}")
-        if self.dose_name not in self.volumes:
-            raise QuantityError("a field needs dose_to_water or dose_to_medium")
 
     def require_same_plan(self, other: Field, what: str) -> None:
         """Refuse two fields that are not runs of one plan.
@@ -140,22 +218,12 @@ class Field:
             )
 
     @property
-    def dose_name(self) -> str:
-        """Which dose the engine uses: to water when it was scored, else to medium."""
-        return "dose_to_water" if "dose_to_water" in self.volumes else "dose_to_medium"
-
-    @property
-    def dose(self) -> npt.NDArray[np.floating]:
-        """(i, j, k) dose of `dose_name`, Gy (arbitrary scale without prescription)."""
-        return self.volumes[self.dose_name].values
-
-    @property
-    def dose_scale(self) -> float:
-        """Stored value over simulated sum; 1 without prescription."""
-        return self.prescription.dose_scale if self.prescription else 1.0
-
-    @property
     def tracks(self) -> npt.NDArray[np.float64]:
-        """(i, j, k) tracks scored in each voxel: summed fluence of the histories times the face across the beam."""
+        """(i, j, k) tracks scored in each voxel: summed fluence of the histories times the face across the beam.
+
+        Combined fields keep them as the volume `tracks`, since each beam has its own face and scale.
+        """
+        if "tracks" in self.volumes:
+            return np.asarray(self.volumes["tracks"].values, dtype=float)
         fluence = self.spectra.fluence.sum(axis=(0, 1), dtype=float)
         return np.asarray(fluence / self.dose_scale * self.grid.face_area_mm2(self.beam_axis), dtype=float)

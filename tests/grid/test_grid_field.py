@@ -32,7 +32,7 @@ def volumes(*names, grid=GRID):
     return VolumeSet(grid, {name: Volume(grid, np.full(grid.shape, 7.0), quantity(name)) for name in names})
 
 
-FIELD = Field(GRID, volumes("dose_to_water"), spectra(), beam_axis=2, beam_sign=1, histories=1000)
+FIELD = Field(grid=GRID, volumes=volumes("dose_to_water"), spectra=spectra(), beam_axis=2, beam_sign=1, histories=1000)
 
 
 def test_tracks_are_fluence_of_the_histories_times_the_face_across_the_beam():

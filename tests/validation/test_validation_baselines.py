@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
@@ -36,7 +38,8 @@ def a_field(species=("H", "He"), LET=None):
     volumes = {"dose_to_water": Volume(GRID, bin_dose(axes, fluence).sum(axis=(0, 1)), quantity("dose_to_water"))}
     if LET is not None:
         volumes["LET_d"] = Volume(GRID, LET, quantity("LET_d"))
-    return Field(GRID, VolumeSet(GRID, volumes), Spectra(axes, fluence, outside, outside), 2, 1, 1000)
+    spectra = Spectra(axes, fluence, outside, outside)
+    return Field(grid=GRID, volumes=VolumeSet(GRID, volumes), spectra=spectra, beam_axis=2, beam_sign=1, histories=1000)
 
 
 FIELD = a_field()
@@ -112,7 +115,7 @@ def test_voxels_without_fluence_have_no_answer():
     fluence = field.spectra.fluence.copy()
     fluence[:, :, 2, 2, 2] = 0.0
     spectra = Spectra(field.spectra.axes, fluence, field.spectra.underflow, field.spectra.overflow)
-    baselines = baseline_effects(Field(GRID, field.volumes, spectra, 2, 1, 1000), CELL, a_table())
+    baselines = baseline_effects(replace(field, spectra=spectra), CELL, a_table())
     for name in ("zr_table", *UNIFORM_METHODS, "zr_table, grouped pooling"):
         assert np.array_equal(np.argwhere(np.isnan(baselines[name].alpha)), [[2, 2, 2]]), name
 
