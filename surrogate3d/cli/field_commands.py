@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from surrogate3d.cli import show_field
-from surrogate3d.cli.console import answer, working
+from surrogate3d.cli.console import answer, counting, working
+from surrogate3d.cli.given_options import (
+    BeamDirection,
+    DicomDir,
+    Direction,
+    Histories,
+    LetWeighting,
+    Origin,
+    RowOrderOption,
+    given_of,
+)
 from surrogate3d.cli.options import Json, Overwrite
 from surrogate3d.cli.prescription import request
 
@@ -41,10 +51,13 @@ def convert(
     mask: Annotated[
         Path | None, typer.Option(metavar="IMAGE", help="Or in this mask on the same grid (.nii.gz or .mha).")
     ] = None,
-    row_order: Annotated[
-        Literal["x_fastest", "z_fastest"] | None,
-        typer.Option(help="Row order of energy-binned CSV files, where the TOPAS version does not tell."),
-    ] = None,
+    origin: Origin = None,
+    direction: Direction = None,
+    beam: BeamDirection = None,
+    histories: Histories = None,
+    let_weighting: LetWeighting = None,
+    dicom_dir: DicomDir = None,
+    row_order: RowOrderOption = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -53,21 +66,40 @@ def convert(
     Grids are in mm, dose in Gy, LET in keV/um, energies in MeV/u, fluence in 1/mm^2.
     Two or more runs with different seeds are added, and give the noise of their sum.
     """
+    from surrogate3d.io.convert import grid_of
     from surrogate3d.pipeline.conversion import convert as run
 
-    wish = request(prescribe, at, box, mask, run_dirs, row_order)
-    with working("converting"):
-        found = run(run_dirs, output, dose_scale=dose_scale, prescribe=wish, row_order=row_order, overwrite=overwrite)
+    given = given_of(
+        origin=origin,
+        direction=direction,
+        beam=beam,
+        histories=histories,
+        let_weighting=let_weighting,
+        dicom_dir=dicom_dir,
+        row_order=row_order,
+    )
+    wish = request(prescribe, at, box, mask, lambda: grid_of(run_dirs[0], given))
+    with counting("converting") as progress:
+        found = run(
+            run_dirs,
+            output,
+            dose_scale=dose_scale,
+            prescribe=wish,
+            given=given,
+            overwrite=overwrite,
+            progress=progress,
+        )
     answer("convert", {"output": output, **show_field.described(found)}, as_json, show_field.conversion)
 
 
 def info(
     field: Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")],
+    check: Annotated[bool, typer.Option("--check", help="Compare every file with its SHA-256, too.")] = False,
     as_json: Json = False,
 ) -> None:
     """Say what a field store holds: grid (mm), dose (Gy), LET (keV/um), energy bins (MeV/u), statistics, provenance."""
     from surrogate3d.pipeline.conversion import info as run
 
     with working("reading"):
-        found = run(field)
+        found = run(field, check=check)
     answer("info", {"field": field, **show_field.described(found)}, as_json, show_field.information)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from surrogate3d.io.convert import PrescribeRequest
-    from surrogate3d.io.topas_grid import RowOrder
+    from surrogate3d.grid import Grid
+    from surrogate3d.io.prescribe import PrescribeRequest
 
 Box = tuple[tuple[int, int, int], tuple[int, int, int]]
 
@@ -49,16 +49,15 @@ def request(
     at: str | None,
     box: str | None,
     mask: Path | None,
-    run_dirs: Sequence[Path],
-    row_order: RowOrder | None,
+    grid: Callable[[], Grid],
 ) -> PrescribeRequest | None:
-    """What the options of `convert` ask for.
+    """What the options of `convert` ask for; `grid` opens that of the plan, for a mask to be compared with.
 
     Raises:
         typer.BadParameter: options that do not go together, or cannot be read.
         Surrogate3dError: the mask cannot be read, or is not on the grid of the runs.
     """
-    from surrogate3d.io.convert import PrescribeRequest
+    from surrogate3d.io.prescribe import PrescribeRequest
 
     if prescribe is None:
         if at or box or mask:
@@ -68,16 +67,15 @@ def request(
         return None
     if box and mask:
         raise typer.BadParameter("--box and --mask exclude each other; give one of them")
-    region = box_of(box) if box else _mask_on_grid(mask, run_dirs, row_order) if mask else None
+    region = box_of(box) if box else _mask_on_grid(mask, grid()) if mask else None
     return PrescribeRequest(dose_gy(prescribe), at or "max", region)
 
 
-def _mask_on_grid(path: Path, run_dirs: Sequence[Path], row_order: RowOrder | None) -> npt.NDArray[np.bool_]:
-    """The voxels of a mask image that are not 0, once its grid is that of the first run."""
+def _mask_on_grid(path: Path, grid: Grid) -> npt.NDArray[np.bool_]:
+    """The voxels of a mask image that are not 0, once its grid is that of the plan."""
     from surrogate3d.grid import quantity
-    from surrogate3d.io.convert import read_run
     from surrogate3d.io.images import read_image
 
     image = read_image(path, quantity("mask"))
-    read_run(run_dirs[0], row_order=row_order).grid.require_same(image.grid, f"the runs and the mask {path.name}")
+    grid.require_same(image.grid, f"the plan and the mask {path.name}")
     return image.values > 0

@@ -20,7 +20,11 @@ def information(data: Mapping[str, Any]) -> None:
     facts = Table.grid(padding=(0, 2))
     for name, text in _facts(data):
         facts.add_row(name, text)
-    show(f"{data.get('field', data.get('output'))}", facts, "", _volumes(data), _spectra(data), consistency(data))
+    show(f"{data.get('field', data.get('output'))}", facts, "", _volumes(data))
+    if data["axes"] is None:
+        show("no spectra: reduced input (dose and LET only)")
+        return
+    show(_spectra(data), _explained(data), *consistency(data))
 
 
 def conversion(data: Mapping[str, Any]) -> None:
@@ -34,32 +38,73 @@ def conversion(data: Mapping[str, Any]) -> None:
         show(f"note: {note}")
 
 
-def consistency(data: Mapping[str, Any]) -> str:
-    """How much of the scored dose the spectra explain, in one line."""
-    part = data["consistency"]
-    return (
-        f"consistency: the spectra explain {part['median']:.3f} of the scored dose "
-        f"(median; 5th to 95th percentile {part['p5']:.3f} to {part['p95']:.3f}, over the irradiated voxels)"
-    )
+def consistency(data: Mapping[str, Any]) -> list[str]:
+    """How much of the scored dose the spectra explain, and what is wrong with them, in lines."""
+    plain, corrected = data["consistency"], data["consistency_corrected"]
+    lines = [
+        f"consistency: the spectra explain {plain['median']:.3f} of the scored dose "
+        f"(median; 5th to 95th percentile {plain['p5']:.3f} to {plain['p95']:.3f}, over the irradiated voxels); "
+        f"{corrected['median']:.3f} ({corrected['p5']:.3f} to {corrected['p95']:.3f}) with the mean LET along the "
+        "simulation's steps"
+    ]
+    for name, part in data["LET_difference"].items():
+        lines.append(
+            f"{name} from the spectra against the scored one: {100 * part['median']:+.1f} % "
+            f"({100 * part['p5']:+.1f} to {100 * part['p95']:+.1f} %)"
+        )
+    for reason, count in data["spectrum_faults"].items():
+        if count["irradiated"]:
+            lines.append(f"warning: in {count['irradiated']} irradiated voxels the spectrum cannot be right: {reason}")
+    return lines
+
+
+def _explained(data: Mapping[str, Any]) -> Table:
+    table = Table("part of the field", "voxels", "explained", "5th to 95th", "steps corrected", "5th to 95th")
+    plain, corrected = (data["explained_by_region"][name] for name in ("explained", "explained_corrected"))
+    for region, part in plain.items():
+        if part["n"]:
+            table.add_row(region.replace("_", " "), str(part["n"]), *_spread(part), *_spread(corrected[region]))
+    return table
+
+
+def _spread(part: Mapping[str, Any]) -> tuple[str, str]:
+    return f"{part['median']:.3f}", f"{part['p5']:.3f} to {part['p95']:.3f}"
 
 
 def _facts(data: Mapping[str, Any]) -> list[tuple[str, str]]:
-    grid, tracks, provenance = data["grid"], data["tracks_per_voxel"], data["provenance"]
-    axis, halves = "ijk"[data["beam_axis"]], data["n_halves"]
-    prescription = data["prescription"]
+    grid, provenance, prescription = data["grid"], data["provenance"], data["prescription"]
+    made = f"surrogate3d {provenance.get('surrogate3d_version')}"
+    if "topas_version" in provenance:
+        made = f"TOPAS {provenance['topas_version']}, {made}"
     return [
         ("field id", data["field_id"][:12]),
         ("grid", f"{_times(grid['shape'])} voxels of {_times(grid['spacing_mm'])} mm"),
         ("first voxel", f"centre at ({', '.join(f'{x:g}' for x in grid['origin_mm'])}) mm (LPS)"),
+        ("particles", data.get("primary") or "not known"),
+        *(_statistics(data) if data["axes"] else ()),
+        *((f"beam {beam['name']}", _beam(beam)) for beam in data.get("beams", []) if len(data["beams"]) > 1),
+        ("prescription", prescription["statement"] if prescription else "none: dose is in arbitrary scale"),
+        *((name, _let(words)) for name, words in data["let_definitions"].items()),
+        ("made with", made),
+        *((f"run {run['name']}", _run(run)) for run in provenance.get("runs", [])),
+    ]
+
+
+def _statistics(data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    axis, tracks, halves = "ijk"[data["beam_axis"]], data["tracks_per_voxel"], data["n_halves"]
+    return [
         ("beam", f"along {'+' if data['beam_sign'] > 0 else '-'}{axis}"),
         ("histories", f"{data['histories']:,}"),
         ("tracks per voxel", f"{tracks['median']:.0f} ({tracks['minimum']:.0f} to {tracks['maximum']:.0f})"),
         ("halves", f"{halves} independent" if halves else "none (a single run): the noise is not known"),
-        ("prescription", prescription["statement"] if prescription else "none: dose is in arbitrary scale"),
-        *((name, _let(words)) for name, words in data["let_definitions"].items()),
-        ("made with", f"TOPAS {provenance.get('topas_version')}, surrogate3d {provenance.get('surrogate3d_version')}"),
-        *((f"run {run['name']}", _run(run)) for run in provenance.get("runs", [])),
     ]
+
+
+def _beam(beam: Mapping[str, Any]) -> str:
+    direction = beam["direction"]
+    words = "direction not known" if direction is None else f"along ({', '.join(f'{x:.3g}' for x in direction)})"
+    time = "" if beam["start_s"] is None else f", from {beam['start_s']:g} s"
+    return f"{words}, {beam['histories']:,} histories, weight {beam['weight']:g}{time}"
 
 
 def _times(numbers: list[float]) -> str:

@@ -221,9 +221,9 @@ class Field(DoseField):
     def tracks(self) -> npt.NDArray[np.float64]:
         """(i, j, k) tracks scored in each voxel: summed fluence of the histories times the face across the beam.
 
-        Combined fields keep them as the volume `tracks`, since each beam has its own face and scale.
+        Several beams keep them as the volume `tracks`, since each has its own face and scale.
         """
-        if "tracks" in self.volumes:
+        if len(self.beams) > 1 and "tracks" in self.volumes:
             return np.asarray(self.volumes["tracks"].values, dtype=float)
         fluence = self.spectra.fluence.sum(axis=(0, 1), dtype=float)
         return np.asarray(fluence / self.dose_scale * self.grid.face_area_mm2(self.beam_axis), dtype=float)

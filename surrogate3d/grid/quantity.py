@@ -54,6 +54,14 @@ _ROWS = (
     ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE_ref (surrogate, not Monte Carlo)"),
     ("explained", "K sum(Phi L) / D", "1", "dose to water that the spectra explain over the scored dose"),
     (
+        "explained_corrected",
+        "K sum(Phi L_step) / D",
+        "1",
+        "as explained, with the mean LET along a step of the simulation in place of that at its start",
+    ),
+    ("LET_d_spectra", "LET_d (spectra)", "keV/um", "dose-averaged LET from the spectra, by its LetDefinition"),
+    ("LET_t_spectra", "LET_t (spectra)", "keV/um", "track-averaged LET from the spectra, by its LetDefinition"),
+    (
         "spectrum_fault",
         "spectrum fault",
         "1",

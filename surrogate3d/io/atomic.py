@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import math
 import os
 import secrets
@@ -42,6 +43,57 @@ def atomic_directory(target: str | Path, overwrite: bool = False, expected_bytes
 
 
 @contextmanager
+def resumable_directory(
+    target: str | Path, fingerprint: str, overwrite: bool = False, expected_bytes: int = 0
+) -> Iterator[Path]:
+    """As `atomic_directory`, but an interrupted block (Ctrl-C, a kill, a lost machine) can be taken up again.
+
+    Args:
+        target: where the directory shall be.
+        fingerprint: hexadecimal digest of all that decides the content; only a block with the same one is taken up.
+        overwrite: replace whatever is at `target`, once the new one is complete.
+        expected_bytes: estimate of the final size.
+
+    Yields:
+        A hidden directory beside `target`: empty, or as an interrupted block left it. It is removed on errors, but not
+        when the block is interrupted.
+
+    Raises:
+        StoreError: `target` exists and `overwrite` is False, the parent cannot be written, there is no room, or another
+            process is writing the same target.
+    """
+    target = Path(target)
+    _require_free(target, overwrite)
+    _make_parent(target)
+    scratch = target.parent / f".partial-{fingerprint[:16]}-{target.name}"
+    scratch.mkdir(exist_ok=True)
+    with _locked(scratch, target):
+        try:
+            yield scratch
+            _sync_tree(scratch)
+            _require_free(target, overwrite)
+            _move_onto(scratch, target)
+        except Exception as error:
+            written = _bytes_of(scratch)
+            _remove(scratch)
+            if isinstance(error, OSError) and error.errno in _NO_ROOM:
+                raise StoreError(_no_room(error.errno, written, target, expected_bytes)) from error
+            raise
+
+
+@contextmanager
+def _locked(scratch: Path, target: Path) -> Iterator[None]:
+    descriptor = os.open(scratch, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    except BlockingIOError as error:
+        raise StoreError(f"{target} is being written by another process; wait for it") from error
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
 def atomic_file(target: str | Path, overwrite: bool = False, expected_bytes: int = 0) -> Iterator[Path]:
     """Write one file so that it appears complete or not at all.
 
@@ -74,7 +126,7 @@ def _scratch(target: Path, overwrite: bool, expected_bytes: int) -> Iterator[Pat
         _move_onto(scratch, target)
     except OSError as error:
         if error.errno in _NO_ROOM:
-            raise StoreError(_no_room(error.errno, scratch, target, expected_bytes)) from error
+            raise StoreError(_no_room(error.errno, _bytes_of(scratch), target, expected_bytes)) from error
         raise
     finally:
         _remove(scratch)
@@ -133,8 +185,11 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _no_room(code: int, scratch: Path, target: Path, expected_bytes: int) -> str:
-    written = sum(entry.stat().st_size for entry in (scratch, *scratch.rglob("*")) if entry.is_file())
+def _bytes_of(scratch: Path) -> int:
+    return sum(entry.stat().st_size for entry in (scratch, *scratch.rglob("*")) if entry.is_file())
+
+
+def _no_room(code: int, written: int, target: Path, expected_bytes: int) -> str:
     # Without an estimate the best guess is that as much again as was written is still to come.
     missing = (expected_bytes or 2 * written) - written - shutil.disk_usage(target.parent).free
     remedy = "raise it" if code == errno.EFBIG else f"free {max(1, math.ceil(missing / 1e6))} MB"

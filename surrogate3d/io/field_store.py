@@ -2,22 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import zarr
 
-from surrogate3d.errors import GridMismatchError, StoreError
-from surrogate3d.grid import Field, Grid, LetDefinition, Prescription, Spectra, SpectrumAxes, Volume
+from surrogate3d.errors import GridMismatchError, QuantityError, StoreError
+from surrogate3d.grid import (
+    Beam,
+    DoseField,
+    Field,
+    Grid,
+    LetDefinition,
+    Prescription,
+    Spectra,
+    SpectrumAxes,
+    Volume,
+)
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import atomic_directory
-from surrogate3d.io.zarr_group import created_group, get_array, get_volumes, open_group, put_array, put_volumes
+from surrogate3d.io.zarr_group import (
+    StoredVolumes,
+    created_group,
+    get_array,
+    get_volumes,
+    open_group,
+    put_array,
+    put_volumes,
+)
+
+SPACE = ("i", "j", "k")
+BEAMS, HALVES = "beams", "halves"
 
 
-def write_field(field: Field, path: str | Path, overwrite: bool = False) -> str:
-    """Store a field.
+def write_field(field: DoseField, path: str | Path, overwrite: bool = False) -> str:
+    """Store a field, with or without spectra.
 
     Spectra are kept as float32, volumes in their own precision; of these, what is read back is exactly what was given.
 
@@ -34,21 +56,29 @@ def write_field(field: Field, path: str | Path, overwrite: bool = False) -> str:
         GridMismatchError: the halves have other spectrum axes than the whole.
     """
     path = Path(path)
-    if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, manifest.FIELD_SCHEMA):
-        raise StoreError(f"{path} exists and is not a field store, so it is not replaced; choose another name")
+    require_replaceable(path, overwrite)
     with atomic_directory(path, overwrite, expected_bytes=_size(field)) as scratch:
         with created_group(scratch, _attributes(field)) as group:
             put_volumes(group, field.volumes)
-            _put_spectra(group.create_group("spectra"), field.spectra)
-            for number, (half, dose) in enumerate(zip(field.halves, field.halves_dose, strict=True)):
-                subgroup = group.create_group(f"halves/{number}")
-                _put_spectra(subgroup, half)
-                put_array(subgroup, "dose", np.asarray(dose), ("i", "j", "k"), {"unit": "Gy"})
+            for number, dose in enumerate(field.beams_dose):
+                put_array(group, f"{BEAMS}/{number}/dose", np.asarray(dose), SPACE, {"unit": "Gy"})
+            if isinstance(field, Field):
+                _put_all_spectra(group, field)
         return manifest.write_manifest(scratch)
 
 
+def require_replaceable(path: Path, overwrite: bool) -> None:
+    """Refuse to overwrite what is not a field store.
+
+    Raises:
+        StoreError: it is something else.
+    """
+    if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, manifest.FIELD_SCHEMA):
+        raise StoreError(f"{path} exists and is not a field store, so it is not replaced; choose another name")
+
+
 def read_field(path: str | Path, verify: bool = True) -> Field:
-    """Read a field into memory.
+    """Read a field with its spectra into memory.
 
     Args:
         path: the store.
@@ -59,24 +89,55 @@ def read_field(path: str | Path, verify: bool = True) -> Field:
 
     Raises:
         StoreError: there is no store, or it is incomplete or damaged; the message names the file.
+        QuantityError: the store has no spectra.
+    """
+    field = read_dose_field(path, verify)
+    if not isinstance(field, Field):
+        raise QuantityError(
+            f"{path} holds dose and LET without spectra (reduced input); this needs spectra. Only published LET models "
+            "predict from it: surrogate3d predict --model wedenberg"
+        )
+    return field
+
+
+def read_dose_field(path: str | Path, verify: bool = True) -> DoseField:
+    """Read a field, with or without spectra; arguments and errors as for `read_field`.
+
+    Returns:
+        A `Field` where the store has spectra, else a `DoseField`.
     """
     group, about = _open(path, verify)
     grid = Grid.from_json(about["grid"])
+    beams = tuple(_beam(words) for words in about.get("beams", []))
+    several = range(len(beams) if about.get("has_beams_dose") else 0)
+    shared: dict[str, Any] = {
+        "grid": grid,
+        "volumes": get_volumes(group, grid, about["volumes"]),
+        "primary": about.get("primary"),
+        "beams": beams,
+        "beams_dose": tuple(get_array(group, f"{BEAMS}/{number}/dose") for number in several),
+        "let_definitions": {name: LetDefinition(**words) for name, words in about["let_definitions"].items()},
+        "prescription": Prescription(**about["prescription"]) if about["prescription"] else None,
+        "provenance": about["provenance"],
+    }
+    if about.get("axes") is None:
+        return DoseField(**shared)
     axes = SpectrumAxes.from_json(about["axes"])
-    halves = [f"halves/{number}" for number in range(about["n_halves"])]
+    halves = [f"{HALVES}/{number}" for number in range(about["n_halves"])]
     return Field(
-        grid=grid,
-        volumes=get_volumes(group, grid, about["volumes"]),
         spectra=_get_spectra(group, "spectra", axes),
         beam_axis=about["beam_axis"],
         beam_sign=about["beam_sign"],
         histories=about["histories"],
         halves=tuple(_get_spectra(group, name, axes) for name in halves),
         halves_dose=tuple(get_array(group, f"{name}/dose") for name in halves),
-        let_definitions={name: LetDefinition(**words) for name, words in about["let_definitions"].items()},
-        prescription=Prescription(**about["prescription"]) if about["prescription"] else None,
-        provenance=about["provenance"],
+        **shared,
     )
+
+
+def _beam(words: dict[str, Any]) -> Beam:
+    direction = words.pop("direction")
+    return Beam(direction=None if direction is None else tuple(direction), **words)
 
 
 def field_id(path: str | Path) -> str:
@@ -100,9 +161,19 @@ def describe(path: str | Path) -> dict[str, Any]:
         StoreError: there is no store, or it is incomplete.
     """
     group, about = _open(path, hashes=False)
-    volumes = get_volumes(group, Grid.from_json(about["grid"]), about["volumes"])
+    volumes = StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
     summaries = {name: summarise(volume) for name, volume in volumes.items()}
     return {**about, "volumes": summaries, "field_id": field_id(path)}
+
+
+def read_volumes(path: str | Path, verify: bool = True) -> StoredVolumes:
+    """The volumes of a store, each read when it is asked for.
+
+    Raises:
+        StoreError: there is no store, or it is incomplete.
+    """
+    group, about = _open(path, hashes=False) if verify else open_group(Path(path))
+    return StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
 
 
 def summarise(volume: Volume) -> dict[str, Any]:
@@ -124,50 +195,110 @@ def _open(path: str | Path, hashes: bool) -> tuple[zarr.Group, dict[str, Any]]:
     return open_group(Path(path))
 
 
-def _attributes(field: Field) -> dict[str, Any]:
+@dataclass(frozen=True)
+class SpectraWords:
+    """What a store says about its spectra, beside the arrays."""
+
+    axes: SpectrumAxes
+    n_halves: int
+    beam_axis: int
+    beam_sign: int
+    histories: int
+    outside_bins: Mapping[str, Mapping[str, float]]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        words = {"axes": self.axes.to_json(), "n_halves": self.n_halves, "histories": self.histories}
+        beam = {"beam_axis": self.beam_axis, "beam_sign": self.beam_sign}
+        return {**words, **beam, "outside_bins": {name: dict(part) for name, part in self.outside_bins.items()}}
+
+
+def store_attributes(
+    *,
+    grid: Grid,
+    volumes: Sequence[str],
+    primary: str | None,
+    beams: Sequence[Beam],
+    has_beams_dose: bool,
+    let_definitions: Mapping[str, LetDefinition],
+    prescription: Prescription | None,
+    provenance: Mapping[str, Any],
+    spectra: SpectraWords | None,
+) -> dict[str, Any]:
+    """Attributes of a field store's root group."""
     return {
         "schema": manifest.FIELD_SCHEMA,
-        "grid": field.grid.to_json(),
-        "axes": field.spectra.axes.to_json(),
-        "volumes": list(field.volumes),
-        "n_halves": len(field.halves),
-        "beam_axis": field.beam_axis,
-        "beam_sign": field.beam_sign,
-        "histories": field.histories,
-        "let_definitions": {name: asdict(definition) for name, definition in field.let_definitions.items()},
-        "prescription": asdict(field.prescription) if field.prescription else None,
-        "outside_bins": _outside_bins(field.spectra),
-        "provenance": field.provenance,
+        "grid": grid.to_json(),
+        "volumes": list(volumes),
+        "primary": primary,
+        "beams": [asdict(beam) for beam in beams],
+        "has_beams_dose": has_beams_dose,
+        "let_definitions": {name: asdict(definition) for name, definition in let_definitions.items()},
+        "prescription": asdict(prescription) if prescription else None,
+        "provenance": dict(provenance),
+        **(spectra.to_json() if spectra else {"axes": None}),
     }
 
 
-def _outside_bins(spectra: Spectra) -> dict[str, dict[str, float]]:
+def _attributes(field: DoseField) -> dict[str, Any]:
+    spectra = None
+    if isinstance(field, Field):
+        axis, sign, outside = field.beam_axis, field.beam_sign, outside_bins(field.spectra)
+        spectra = SpectraWords(field.spectra.axes, len(field.halves), axis, sign, field.histories, outside)
+    return store_attributes(
+        grid=field.grid,
+        volumes=list(field.volumes),
+        primary=field.primary,
+        beams=field.beams,
+        has_beams_dose=bool(field.beams_dose),
+        let_definitions=field.let_definitions,
+        prescription=field.prescription,
+        provenance=field.provenance,
+        spectra=spectra,
+    )
+
+
+def outside_bins(spectra: Spectra) -> dict[str, dict[str, float]]:
     """Fraction of each species' fluence below and above its energy bins; 0 for a species without fluence."""
     voxels = (-3, -2, -1)
     below, above = (side.sum(axis=voxels, dtype=float) for side in (spectra.underflow, spectra.overflow))
     whole = below + above + spectra.fluence.sum(axis=(1, *voxels), dtype=float)
     return {
-        name: {"underflow": float(low / total) if total else 0.0, "overflow": float(high / total) if total else 0.0}
+        name: outside_shares(float(low), float(total), float(high))
         for name, low, high, total in zip(spectra.axes.species, below, above, whole, strict=True)
     }
 
 
+def outside_shares(below: float, whole: float, above: float) -> dict[str, float]:
+    """Fractions below and above the bins, of summed fluences."""
+    return {"underflow": below / whole if whole else 0.0, "overflow": above / whole if whole else 0.0}
+
+
+def _put_all_spectra(group: zarr.Group, field: Field) -> None:
+    _put_spectra(group.create_group("spectra"), field.spectra)
+    for number, (half, dose) in enumerate(zip(field.halves, field.halves_dose, strict=True)):
+        subgroup = group.create_group(f"{HALVES}/{number}")
+        _put_spectra(subgroup, half)
+        put_array(subgroup, "dose", np.asarray(dose), SPACE, {"unit": "Gy"})
+
+
 def _put_spectra(group: zarr.Group, spectra: Spectra) -> None:
     unit = {"quantity": "fluence", "unit": "1/mm^2"}
-    space = ("i", "j", "k")
-    put_array(group, "fluence", spectra.fluence.astype(np.float32, copy=False), ("species", "bin", *space), unit)
-    put_array(group, "underflow", spectra.underflow.astype(np.float32, copy=False), ("species", *space), unit)
-    put_array(group, "overflow", spectra.overflow.astype(np.float32, copy=False), ("species", *space), unit)
+    put_array(group, "fluence", spectra.fluence.astype(np.float32, copy=False), ("species", "bin", *SPACE), unit)
+    put_array(group, "underflow", spectra.underflow.astype(np.float32, copy=False), ("species", *SPACE), unit)
+    put_array(group, "overflow", spectra.overflow.astype(np.float32, copy=False), ("species", *SPACE), unit)
 
 
 def _get_spectra(group: zarr.Group, name: str, axes: SpectrumAxes) -> Spectra:
     return Spectra(axes, *(get_array(group, f"{name}/{part}") for part in ("fluence", "underflow", "overflow")))
 
 
-def _size(field: Field) -> int:
+def _size(field: DoseField) -> int:
     """Bytes of the arrays before compression. Halves with other axes than the whole could not be read back."""
+    size = sum(volume.values.nbytes for volume in field.volumes.values()) + sum(d.nbytes for d in field.beams_dose)
+    if not isinstance(field, Field):
+        return size
     for half in field.halves:
         if not half.axes.matches(field.spectra.axes, rtol=0.0):
             raise GridMismatchError("the spectra of a field's halves must have the axes of the whole")
-    channels = sum(s.fluence.size + s.underflow.size + s.overflow.size for s in (field.spectra, *field.halves))
-    return 4 * channels + sum(volume.values.nbytes for volume in field.volumes.values())
+    return size + 4 * sum(s.fluence.size + s.underflow.size + s.overflow.size for s in (field.spectra, *field.halves))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +20,28 @@ def sha256_file(path: str | Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def write_manifest(directory: str | Path, schema: str = FIELD_SCHEMA) -> str:
+def write_manifest(
+    directory: str | Path, schema: str = FIELD_SCHEMA, known: Mapping[str, tuple[str, int]] | None = None
+) -> str:
     """List every file of a store in its `manifest.json`.
 
     Args:
         directory: the store, complete but for the manifest.
         schema: name and version of the store's layout.
+        known: SHA-256 and size by relative name of files that need not be read again.
 
     Returns:
         SHA-256 of the manifest, which identifies the store's whole content.
     """
     directory = Path(directory)
-    files = {
-        name: {"sha256": sha256_file(directory / name), "size": (directory / name).stat().st_size}
-        for name in _content(directory)
-    }
+    known = known or {}
+    files = {}
+    for name in _content(directory):
+        size = (directory / name).stat().st_size
+        digest, expected = known.get(name) or (sha256_file(directory / name), size)
+        if size != expected:
+            raise StoreError(f"{directory / name} has {size} bytes, {expected} were written; the disk may be failing")
+        files[name] = {"sha256": digest, "size": size}
     manifest = directory / MANIFEST_NAME
     manifest.write_text(json.dumps({"schema": schema, "files": files}, indent=1, sort_keys=True) + "\n")
     return sha256_file(manifest)

@@ -1,26 +1,192 @@
-"""Adding TOPAS runs of one plan that differ in seed only."""
+"""Adding TOPAS runs of one plan that differ in seed only, plane by plane.
+
+Sums add, dose errors add in quadrature, LET is weighted (LET_d by dose, LET_t by the fluence of H), histories add. Two
+or more runs also give two independent halves, each scaled to the expectation of the whole.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import GridMismatchError, QuantityError
-from surrogate3d.grid import Field, Spectra, SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid import SPECIES_Z, Beam, Grid, SpectrumAxes
+from surrogate3d.io.topas_geometry import beam_axis
+from surrogate3d.io.topas_parameters import sha256
 from surrogate3d.io.topas_run import TopasRun
 
 Array = npt.NDArray[np.float64]
+Single = npt.NDArray[np.float32]
+
+READ_BYTES = 64e6
+"""Of one file that are read at a time."""
 
 # What may differ between runs of one plan: run control and graphics, histories, and how outputs are written.
 _MAY_DIFFER = re.compile(
     r"^(ts/.*|gr/.*|so/.+/numberofhistoriesinrun|sc/.+/(outputfile|outputtype|ifoutputfilealreadyexists))$"
 )
+_SPECIES_OF_PARTICLE = {"proton": "H", "alpha": "He"}
+
+
+@dataclass(frozen=True, eq=False)
+class SpectrumPlanes:
+    """Fluence of one species in some planes, scaled to the prescription.
+
+    Attributes:
+        whole: (k, j, i, underflow + bin + overflow), in the order of the files, 1/mm^2.
+        halves: the same of the two halves, or empty.
+        tracks: (run, i, j, k) summed fluence of each run, in the scale of the simulation.
+    """
+
+    whole: Single
+    halves: tuple[Single, ...]
+    tracks: Array
+
+
+@dataclass(frozen=True, eq=False)
+class MergedRuns:
+    """The runs of one plan as one; `require_one_plan` must have passed.
+
+    Attributes:
+        runs: in the order given.
+        dose_scale: from simulated sums to stored dose and fluence.
+    """
+
+    runs: tuple[TopasRun, ...]
+    dose_scale: float = 1.0
+
+    @property
+    def first(self) -> TopasRun:
+        """The run that speaks for all: they share geometry, scorers and definitions."""
+        return self.runs[0]
+
+    @property
+    def grid(self) -> Grid:
+        """Of every run."""
+        return self.first.grid
+
+    @property
+    def axes(self) -> SpectrumAxes:
+        """Of the spectra."""
+        return SpectrumAxes(self.first.species, np.stack(list(self.first.edges_mev_u.values())))
+
+    @property
+    def histories(self) -> int:
+        """Of all runs."""
+        return sum(run.histories for run in self.runs)
+
+    @property
+    def beam(self) -> Beam:
+        """The one treatment field that runs of one plan are."""
+        x, y, z = (float(c) for c in self.first.beam_direction)
+        return Beam(name=self.first.name, direction=(x, y, z), histories=self.histories)
+
+    @property
+    def beam_axis(self) -> tuple[int, int]:
+        """Index axis nearest to the beam, and +1 or -1."""
+        return beam_axis(self.grid, self.first.beam_direction)
+
+    @property
+    def primary(self) -> str | None:
+        """Species of the beam's particles; None when the parameter file does not say it."""
+        found = {_species(p.text) for p in self.first.parameters or () if p.name.lower().endswith("/beamparticle")}
+        return found.pop() if len(found) == 1 else None
+
+    @property
+    def step_limit_mm(self) -> float | None:
+        """MaxStepSize of the scored component, mm; None where it is not set."""
+        name = f"Ge/{next(iter(self.first.scored.values())).header.component}/MaxStepSize"
+        parameters = self.first.parameters
+        return parameters.number(name, "length") if parameters is not None and name in parameters else None
+
+    @property
+    def uses_option4(self) -> bool:
+        """Whether the physics list is built on g4em-standard_opt4, as TOPAS's own default is."""
+        modules = [p.text for p in self.first.parameters or () if re.fullmatch(r"ph/.+/modules", p.name.lower())]
+        return not modules or any("opt4" in text.lower() for text in modules)
+
+    @property
+    def halves(self) -> tuple[list[int], ...]:
+        """Positions of the runs in two halves; empty for a single run."""
+        return balanced_halves([run.histories for run in self.runs]) if len(self.runs) > 1 else ()
+
+    @property
+    def half_scales(self) -> tuple[float, ...]:
+        """From the sums of each half to the expectation of the whole."""
+        return tuple(self.histories / sum(self.runs[n].histories for n in half) for half in self.halves)
+
+    def spectrum(self, species: str, k0: int, k1: int) -> SpectrumPlanes:
+        """Spectra of one species in the planes [k0, k1)."""
+        nx, ny, _ = self.grid.shape
+        n_columns = len(self.first.edges_mev_u[species]) + 1
+        shape = (k1 - k0, ny, nx, n_columns)
+        whole, halves = np.empty(shape, np.float32), tuple(np.empty(shape, np.float32) for _ in self.halves)
+        tracks = np.empty((len(self.runs), nx, ny, k1 - k0))
+        step = max(1, int(READ_BYTES / (8 * nx * ny * n_columns)))
+        for k in range(k0, k1, step):
+            here = slice(k - k0, min(k + step, k1) - k0)
+            values = [run.fluence(species, k, min(k + step, k1)) for run in self.runs]
+            for n, value in enumerate(values):
+                tracks[n, :, :, here] = value.sum(axis=-1).transpose(2, 1, 0)
+            whole[here] = sum(values[1:], start=values[0])
+            whole[here] *= np.float32(self.dose_scale)
+            for target, half, scale in zip(halves, self.halves, self.half_scales, strict=True):
+                target[here] = scale * sum(values[n] for n in half)
+                target[here] *= np.float32(self.dose_scale)
+        return SpectrumPlanes(whole, halves, tracks)
+
+    def volumes(self, k0: int, k1: int, tracks: Array) -> dict[str, Array]:
+        """Volumes in the planes [k0, k1), by name.
+
+        Args:
+            k0: first plane.
+            k1: end of the planes.
+            tracks: (run, i, j, k) fluence of H of each run in these planes (of all species where there is no H).
+        """
+        parts = [run.volumes(k0, k1) for run in self.runs]
+        merged: dict[str, Array] = {}
+        for name in parts[0]:
+            values = np.stack([part[name] for part in parts])
+            if name == "LET_d":
+                merged[name] = _weighted_mean(values, np.stack([part[self.first.dose_name] for part in parts]))
+            elif name == "LET_t":
+                merged[name] = _weighted_mean(values, tracks)
+            elif name == "dose_std":
+                merged[name] = np.sqrt((values**2).sum(axis=0)) * self.dose_scale
+            else:
+                merged[name] = values.sum(axis=0) * self.dose_scale
+        for number, (half, scale) in enumerate(zip(self.halves, self.half_scales, strict=True)):
+            dose = sum(parts[n][self.first.dose_name] for n in half)
+            merged[half_dose(number)] = np.asarray(scale * dose * self.dose_scale)
+        return merged
+
+    def doses(self) -> Iterator[tuple[int, Array]]:
+        """First plane and (i, j, k) dose, block of planes by block, whole grid."""
+        nx, ny, nz = self.grid.shape
+        step = max(1, int(READ_BYTES / (8 * nx * ny)))
+        for k in range(0, nz, step):
+            planes = [run.volumes(k, min(k + step, nz))[self.first.dose_name] for run in self.runs]
+            yield k, np.asarray(sum(planes[1:], start=planes[0]) * self.dose_scale)
+
+    def provenance(self, hashes: Mapping[Path, str] | None = None) -> dict[str, Any]:
+        """Where the values come from, as plain data."""
+        return {
+            "surrogate3d_version": version("surrogate3d"),
+            "topas_version": ", ".join(sorted({run.version for run in self.runs})),
+            "runs": [_run_words(run, hashes) for run in self.runs],
+        }
+
+
+def half_dose(number: int) -> str:
+    """Name under which `MergedRuns.volumes` gives the dose of a half."""
+    return f"half {number}"
 
 
 def balanced_halves(histories: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -32,62 +198,12 @@ def balanced_halves(histories: Sequence[int]) -> tuple[list[int], list[int]]:
     return sorted(halves[0]), sorted(halves[1])
 
 
-def merge(runs: Sequence[TopasRun]) -> Field:
-    """Sum runs of one plan to one field in the scale of the simulation; `require_one_plan` must have passed."""
-    first, total = runs[0], sum(run.histories for run in runs)
-    halves: tuple[Spectra, ...] = ()
-    halves_dose: tuple[Array, ...] = ()
-    if len(runs) > 1:
-        parts = [[runs[n] for n in half] for half in balanced_halves([run.histories for run in runs])]
-        scales = [total / sum(run.histories for run in part) for part in parts]
-        halves = tuple(_sum_spectra(part, scale) for part, scale in zip(parts, scales, strict=True))
-        halves_dose = tuple(
-            scale * _sum_volumes(part)[first.dose_name] for part, scale in zip(parts, scales, strict=True)
-        )
-    volumes = {name: Volume(first.grid, values, quantity(name)) for name, values in _sum_volumes(runs).items()}
-    return Field(
-        grid=first.grid,
-        volumes=VolumeSet(first.grid, volumes),
-        spectra=_sum_spectra(runs, 1.0),
-        beam_axis=first.beam_axis,
-        beam_sign=first.beam_sign,
-        histories=total,
-        halves=halves,
-        halves_dose=halves_dose,
-        let_definitions=first.let_definitions,
-        provenance=_provenance(runs),
-    )
-
-
-def _sum_spectra(runs: Sequence[TopasRun], scale: float) -> Spectra:
-    def summed(name: str) -> npt.NDArray[np.float32]:
-        per_species = [
-            scale * sum(getattr(run.spectra[species], name).astype(float) for run in runs)
-            for species in runs[0].spectra
-        ]
-        return np.stack([values.astype(np.float32) for values in per_species])
-
-    return Spectra(_axes(runs[0]), summed("fluence"), summed("underflow"), summed("overflow"))
-
-
-def _sum_volumes(runs: Sequence[TopasRun]) -> dict[str, Array]:
-    merged: dict[str, Array] = {}
-    for name in runs[0].volumes:
-        values = np.stack([run.volumes[name] for run in runs])
-        if name in ("LET_d", "LET_t"):
-            merged[name] = _weighted_mean(values, np.stack([_let_weight(run, name) for run in runs]))
-        elif name == "dose_std":
-            merged[name] = np.sqrt((values**2).sum(axis=0))
-        else:
-            merged[name] = values.sum(axis=0)
-    return merged
-
-
-def _let_weight(run: TopasRun, name: str) -> Array:
-    if name == "LET_d":
-        return run.volumes[run.dose_name]
-    of = [run.spectra["H"]] if "H" in run.spectra else list(run.spectra.values())
-    return np.asarray(sum(s.fluence.sum(axis=0, dtype=float) + s.underflow + s.overflow for s in of), dtype=float)
+def _species(text: str) -> str | None:
+    """Species of a TOPAS particle name such as "proton" or GenericIon(6,12,6)."""
+    name = text.strip('" ').lower()
+    ion = re.match(r"genericion\((\d+),", name.replace(" ", ""))
+    by_z = {z: species for species, z in SPECIES_Z.items()}
+    return by_z.get(int(ion[1])) if ion else _SPECIES_OF_PARTICLE.get(name)
 
 
 def _weighted_mean(values: Array, weights: Array) -> Array:
@@ -98,20 +214,13 @@ def _weighted_mean(values: Array, weights: Array) -> Array:
     return np.asarray(np.divide(summed, total, out=np.full_like(total, np.nan), where=total > 0), dtype=float)
 
 
-def _provenance(runs: Sequence[TopasRun]) -> dict[str, Any]:
+def _run_words(run: TopasRun, hashes: Mapping[Path, str] | None) -> dict[str, Any]:
     return {
-        "surrogate3d_version": version("surrogate3d"),
-        "topas_version": ", ".join(sorted({run.version for run in runs})),
-        "runs": [
-            {
-                "name": run.name,
-                "histories": run.histories,
-                "seed": run.seed,
-                "parameter_file": run.parameters.files[0].name,
-                "files": [{key: value for key, value in asdict(f).items() if key != "run"} for f in run.files_read],
-            }
-            for run in runs
-        ],
+        "name": run.name,
+        "histories": run.histories,
+        "seed": run.seed,
+        "parameter_file": run.parameters.files[0].name if run.parameters else None,
+        "files": [{key: value for key, value in asdict(f).items() if key != "run"} for f in run.files_read(hashes)],
     }
 
 
@@ -128,11 +237,12 @@ def require_one_plan(runs: Sequence[TopasRun]) -> None:
         # Equal parameters carry equal energy bins and LET definitions with them.
         _require_same_parameters(first, run, what)
         first.grid.require_same(run.grid, what)
-        if set(run.volumes) != set(first.volumes) or list(run.spectra) != list(first.spectra):
+        if set(run.volume_names) != set(first.volume_names) or run.species != first.species:
             raise QuantityError(f"{what} do not hold the same quantities: {_names(first)} and {_names(run)}")
+    hashes = [_dose_hash(run) for run in runs] if len(runs) > 1 else []
     for n, run in enumerate(runs):
-        for other in runs[:n]:
-            if run.seed == other.seed or _dose_hash(run) == _dose_hash(other):
+        for m, other in enumerate(runs[:n]):
+            if (run.seed == other.seed and run.seed is not None) or hashes[n] == hashes[m]:
                 raise QuantityError(
                     f"runs {other.name} and {run.name}: Ts/Seed is {other.seed} and {run.seed}; with one seed the same "
                     "histories would be counted twice"
@@ -140,6 +250,11 @@ def require_one_plan(runs: Sequence[TopasRun]) -> None:
 
 
 def _require_same_parameters(first: TopasRun, run: TopasRun, what: str) -> None:
+    if first.parameters is None or run.parameters is None:
+        if first.parameters is not run.parameters:
+            raise QuantityError(f"{what}: one of them has no parameter file, so they cannot be compared; copy it there")
+        _require_same_edges(first, run, what)
+        return
     ours, theirs = first.parameters.by_name, run.parameters.by_name
     for name in sorted(set(ours) | set(theirs)):
         a, b = ours.get(name), theirs.get(name)
@@ -153,13 +268,17 @@ def _require_same_parameters(first: TopasRun, run: TopasRun, what: str) -> None:
         )
 
 
+def _require_same_edges(first: TopasRun, run: TopasRun, what: str) -> None:
+    for species, edges in first.edges_mev_u.items():
+        other = run.edges_mev_u.get(species)
+        if other is None or other.shape != edges.shape or not np.allclose(other, edges, rtol=1e-5):
+            raise QuantityError(f"{what} have other energy bins of {species}; they are not of one plan")
+
+
 def _names(run: TopasRun) -> str:
-    return ", ".join((*run.volumes, *run.spectra))
+    return ", ".join((*run.volume_names, *run.species))
 
 
 def _dose_hash(run: TopasRun) -> str:
-    return next(f.sha256 for f in run.files_read if f.quantity.startswith("DoseTo") and not f.name.endswith("header"))
-
-
-def _axes(run: TopasRun) -> SpectrumAxes:
-    return SpectrumAxes(tuple(run.spectra), np.stack([s.edges_mev_u for s in run.spectra.values()]))
+    scored = run.scored[run.dose_name]
+    return sha256(next(path for path in scored.files if path.suffix != ".binheader"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from surrogate3d.errors import QuantityError, UnsupportedError
 from surrogate3d.grid import SPECIES_Z, LetDefinition
+from surrogate3d.io.given import Given
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters
 
@@ -16,8 +19,13 @@ _SPECIES_OF_Z = {z: species for species, z in SPECIES_Z.items()}
 _SPECIES_OF_PARTICLE = {"proton": "H", "alpha": "He"}
 
 
-def role_of(header: ScorerHeader, parameters: Parameters) -> str:
+def role_of(header: ScorerHeader, parameters: Parameters | None, given: Given) -> str:
     """What a scorer is for the engine: a volume name ("dose_to_water", "LET_d" ...) or a species ("H" ...).
+
+    Args:
+        header: of the scorer.
+        parameters: of the run; None where there is no parameter file.
+        given: what the user said instead.
 
     Raises:
         UnsupportedError: the engine has no use for it, or cannot trust it.
@@ -25,7 +33,10 @@ def role_of(header: ScorerHeader, parameters: Parameters) -> str:
     """
     quantity = header.quantity
     if quantity.startswith(("RBE_", "DSB")):
-        raise UnsupportedError(f"{quantity}: RBE and survival fraction look the same here, and are scaled by one voxel")
+        raise UnsupportedError(
+            f"{quantity}: RBE and survival fraction look the same here, and are scaled by one voxel; "
+            "surrogate3d topas image --as rbe makes an image of it"
+        )
     if quantity not in _UNITS:
         raise UnsupportedError(f"quantity {quantity} is not used")
     if header.unit != _UNITS[quantity]:
@@ -40,7 +51,7 @@ def role_of(header: ScorerHeader, parameters: Parameters) -> str:
     if foreign:
         raise UnsupportedError(f"{quantity} filtered by {', '.join(foreign)} is only a part of the field")
     if quantity == "ProtonLET":
-        return "LET_d" if _let_weighting(header, parameters) == "dose" else "LET_t"
+        return "LET_d" if _let_weighting(header, parameters, given) == "dose" else "LET_t"
     return DOSE_VOLUMES[quantity]
 
 
@@ -74,8 +85,15 @@ def species_of(header: ScorerHeader) -> str | None:
     return None
 
 
-def _let_weighting(header: ScorerHeader, parameters: Parameters) -> str:
+def _let_weighting(header: ScorerHeader, parameters: Parameters | None, given: Given) -> str:
     """The weighting, "dose" or "track", which the header does not say."""
+    if parameters is None:
+        if header.scorer not in given.let_weighting:
+            raise QuantityError(
+                f"{header.scorer}: a header does not say whether LET is weighted by dose or by track; give "
+                f"--let-weighting {header.scorer}=dose or =track"
+            )
+        return given.let_weighting[header.scorer]
     weighting = parameters.string(f"Sc/{header.scorer}/WeightBy", "Dose").lower()
     if f"Sc/{header.scorer}/Quantity" not in parameters:
         raise QuantityError(f"{parameters.files[0].name}: scorer {header.scorer} is not there, so WeightBy is unknown")
@@ -87,12 +105,12 @@ def _let_weighting(header: ScorerHeader, parameters: Parameters) -> str:
     return known[weighting]
 
 
-def let_definitions(headers: dict[str, ScorerHeader], parameters: Parameters) -> dict[str, LetDefinition]:
+def let_definitions(headers: Mapping[str, ScorerHeader], parameters: Parameters | None) -> dict[str, LetDefinition]:
     """What LET_d and LET_t mean, by OpenTOPAS scoring/TsScoreProtonLET.cc.
 
     Args:
         headers: by role.
-        parameters: of the run.
+        parameters: of the run; None where there is no parameter file.
 
     Raises:
         QuantityError: an unknown weighting.
@@ -100,6 +118,16 @@ def let_definitions(headers: dict[str, ScorerHeader], parameters: Parameters) ->
     definitions: dict[str, LetDefinition] = {}
     for role in ("LET_d", "LET_t"):
         if role not in headers:
+            continue
+        if parameters is None:
+            definitions[role] = LetDefinition(
+                weighting="dose" if role == "LET_d" else "track",
+                particles="protons, primary and secondary, delta electrons not known",
+                medium="local medium, mass stopping power at unit density",
+                restricted=False,
+                max_scored_kev_um=None,
+                source="TOPAS ProtonLET, weighting given by the user, without parameter file",
+            )
             continue
         prefix = f"Sc/{headers[role].scorer}"
         lookup = parameters.boolean(f"{prefix}/UsePreStepLookup", False)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,30 +20,67 @@ from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet
 
 ATTRIBUTE = "surrogate3d"
 CHUNK_VOXELS = 32
-"""Voxels along each edge of a chunk; all channels of these voxels share it, since they are always read together."""
+"""Most voxels along each edge of a chunk. All energy bins of a species share it: they are always read together."""
+
+PLANES_BYTES = 256e6
+"""Of one species that are held at a time while a field is written; it bounds the depth of its chunks along k."""
+
+
+def chunk_depth(shape: tuple[int, ...]) -> int:
+    """Planes along k of a chunk of an array (species, bin, i, j, k), so that few bytes are held while it is written."""
+    plane = 4 * int(np.prod(shape[1:-1]))
+    return max(1, min(CHUNK_VOXELS, shape[-1], int(PLANES_BYTES / plane)))
+
+
+class GroupWriter:
+    """A zarr v3 group that is written piece by piece and never held whole.
+
+    zarr fills it in memory, compressed; `flush` then saves that from this thread. (zarr's own store writes from threads
+    that go on after an error or an interrupt, and so make again what `atomic_directory` has just removed.)
+
+    Attributes:
+        group: to create arrays in and to assign to; an assignment must cover whole chunks.
+        hashes: SHA-256 and size of every file that was saved, by relative name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._files: dict[str, Any] = {}
+        self.hashes: dict[str, tuple[str, int]] = {}
+        self.group = zarr.create_group(store=MemoryStore(self._files), zarr_format=3)
+
+    def flush(self) -> list[str]:
+        """Save what is in memory and let go of it; returns the names of the files."""
+        names = list(self._files)
+        for name in names:
+            content = self._files.pop(name).to_bytes()
+            file = self._path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+            self.hashes[name] = (hashlib.sha256(content).hexdigest(), len(content))
+        return names
+
+    def finish(self, attributes: Mapping[str, Any]) -> None:
+        """Save the rest, with our attributes (plain data, numpy scalars) under one key."""
+        plain = json.loads(json.dumps(dict(attributes), default=_plain))
+        self.group.update_attributes({ATTRIBUTE: plain})
+        self.flush()
 
 
 @contextmanager
 def created_group(path: Path, attributes: Mapping[str, Any]) -> Iterator[zarr.Group]:
-    """Create a zarr v3 group, with our attributes (plain data, numpy scalars) under one key.
-
-    The block fills the group in memory, compressed; this thread then saves it. (zarr's own store writes from threads
-    that go on after an error or an interrupt, and so make again what `atomic_directory` has just removed.)
+    """Create a zarr v3 group with our attributes.
 
     Args:
         path: directory of the group; nothing is written if the block fails.
-        attributes: about the group.
+        attributes: about the group, see `GroupWriter.finish`.
 
     Yields:
         The group, to fill with `put_array` and `put_volumes`.
     """
-    plain = json.loads(json.dumps(dict(attributes), default=_plain))
-    files: dict[str, Any] = {}
-    yield zarr.create_group(store=MemoryStore(files), zarr_format=3, attributes={ATTRIBUTE: plain})
-    for name, content in files.items():
-        file = path / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content.to_bytes())
+    writer = GroupWriter(path)
+    yield writer.group
+    writer.finish(attributes)
 
 
 def _plain(value: object) -> Any:
@@ -75,19 +113,33 @@ def put_array(
     attributes: Mapping[str, Any] | None = None,
 ) -> None:
     """Write an array whose last three axes are (i, j, k); a chunk that is lost reads as NaN."""
-    lead, shape = values.shape[:-3], values.shape[-3:]
-    array = group.create_array(
+    depth = chunk_depth(values.shape) if values.ndim == 5 else min(CHUNK_VOXELS, values.shape[-1])
+    new_array(group, name, values.shape, values.dtype, dimensions, depth, attributes)[...] = values
+
+
+def new_array(
+    group: zarr.Group,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: npt.DTypeLike,
+    dimensions: tuple[str, ...],
+    depth: int,
+    attributes: Mapping[str, Any] | None = None,
+) -> zarr.Array[Any]:
+    """Create an array (i, j, k), (species, i, j, k) or (species, bin, i, j, k), chunks `depth` planes deep."""
+    lead, (nx, ny, _) = shape[:-3], shape[-3:]
+    return group.create_array(
         name=name,
-        shape=values.shape,
-        dtype=values.dtype,
-        chunks=(*lead, *(min(CHUNK_VOXELS, n) for n in shape)),
+        shape=shape,
+        dtype=dtype,
+        # One species a chunk: conversion reads one file after the other.
+        chunks=(*(1 for _ in lead[:1]), *lead[1:], min(CHUNK_VOXELS, nx), min(CHUNK_VOXELS, ny), depth),
         # Measured on Monte Carlo spectra: lz4 writes twice as fast as zstd, and the files are 1.3 times as large.
         compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
         fill_value=float("nan"),
         dimension_names=dimensions,
         attributes=dict(attributes or {}),
     )
-    array[...] = values
 
 
 def get_array(group: zarr.Group, name: str) -> npt.NDArray[Any]:
@@ -108,24 +160,47 @@ def get_array(group: zarr.Group, name: str) -> npt.NDArray[Any]:
 def put_volumes(group: zarr.Group, volumes: Mapping[str, Volume], dtype: npt.DTypeLike | None = None) -> None:
     """Write every volume as an array of its name, with its quantity as attributes; dtype kept unless given."""
     for name, volume in volumes.items():
-        if not name.isidentifier() or name in ("spectra", "halves"):
+        if not name.isidentifier() or name in ("spectra", "halves", "beams"):
             raise QuantityError(f"a volume cannot be stored under the name {name!r}; use the quantity's name")
-        quantity = volume.quantity
-        about = {
-            "quantity": quantity.name,
-            "symbol": quantity.symbol,
-            "unit": quantity.unit,
-            "definition": quantity.definition,
-        }
-        put_array(group, name, np.asarray(volume.values, dtype=dtype), ("i", "j", "k"), about)
+        put_array(group, name, np.asarray(volume.values, dtype=dtype), ("i", "j", "k"), quantity_words(volume.quantity))
+
+
+def quantity_words(quantity: Quantity) -> dict[str, str]:
+    """Attributes of an array that tell what its values are."""
+    return {
+        "quantity": quantity.name,
+        "symbol": quantity.symbol,
+        "unit": quantity.unit,
+        "definition": quantity.definition,
+    }
 
 
 def get_volumes(group: zarr.Group, grid: Grid, names: list[str]) -> VolumeSet:
     """Read volumes that `put_volumes` wrote."""
-    volumes = {}
-    for name in names:
-        values = get_array(group, name)
-        about = group[name].attrs.asdict()
-        words = (str(about[key]) for key in ("quantity", "symbol", "unit", "definition"))
-        volumes[name] = Volume(grid, values, Quantity(*words))
-    return VolumeSet(grid, volumes)
+    return VolumeSet(grid, {name: get_volume(group, grid, name) for name in names})
+
+
+def get_volume(group: zarr.Group, grid: Grid, name: str) -> Volume:
+    """Read one volume that `put_volumes` wrote."""
+    values = get_array(group, name)
+    about = group[name].attrs.asdict()
+    words = (str(about[key]) for key in ("quantity", "symbol", "unit", "definition"))
+    return Volume(grid, values, Quantity(*words))
+
+
+class StoredVolumes(Mapping[str, Volume]):
+    """Volumes of a group by name, read from disk each time they are asked for and not kept."""
+
+    def __init__(self, group: zarr.Group, grid: Grid, names: Sequence[str]) -> None:
+        self._group, self._grid, self._names = group, grid, tuple(names)
+
+    def __getitem__(self, name: str) -> Volume:
+        if name not in self._names:
+            raise KeyError(name)
+        return get_volume(self._group, self._grid, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)

@@ -15,6 +15,7 @@ from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import zr_table
 from surrogate3d.pipeline.conversion import consistency, tracks
+from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
 from surrogate3d.report import Conditions, DirectPoints, Fact, ReportContent, write_report
 from surrogate3d.validation import derived_maps
@@ -90,7 +91,7 @@ def verdict(validation: Validation, low: Field, settings: ValidationSettings) ->
     rms = {name: validation.table.row(name, "RBE").summary.rms for name in SHOWN_METHODS}
     table, grouped = (rms[name] for name in SHOWN_METHODS)
     best, second = sorted({SURROGATE: own.rms, **rms}, key={SURROGATE: own.rms, **rms}.__getitem__)[:2]
-    statistics = tracks(low)["median"]
+    statistics = tracks(checked(low).volumes)["median"]
     lead = (
         f"At {statistics:.0f} tracks per voxel the surrogate's RBE at {settings.fraction_dose_gy:g} Gy errs by "
         f"{own.rms:.2f} % RMS ({own.n} voxels); the Zaider-Rossi table on the same input errs by {table:.2f} %, "
@@ -221,26 +222,28 @@ def _origin(high: Field | None, settings: ValidationSettings) -> str:
 
 def _summary(field: Field, validation: Validation, settings: ValidationSettings) -> tuple[Fact, ...]:
     own, table = (validation.table.row(name, "RBE").summary for name in (SURROGATE, "zr_table"))
-    seconds = validation.table.seconds_per_voxel
+    seconds, volumes = validation.table.seconds_per_voxel, checked(field).volumes
     inside = validation.curves
     return (
         Fact("Surrogate, RMS error of RBE", f"{own.rms:.2f}", "%", f"n = {own.n}; truth's own noise {own.floor:.2f} %"),
         Fact("95 % of voxels within", f"{own.p95:.2f}", "%", f"largest error {own.max:.1f} %"),
         Fact("zr_table, RMS error of RBE", f"{table.rms:.2f}", "%", "same input, same voxels"),
         Fact("Bias of the surrogate", f"{own.bias:+.2f}", "%"),
-        Fact("Tracks per voxel", f"{tracks(field)['median']:.0f}", "", "median over the irradiated voxels"),
-        Fact("Dose explained by the spectra", f"{100 * consistency(field)['median']:.1f}", "%", "median; see notes"),
+        Fact("Tracks per voxel", f"{tracks(volumes)['median']:.0f}", "", "median over the irradiated voxels"),
+        Fact("Dose explained by the spectra", f"{100 * consistency(volumes)['median']:.1f}", "%", "median; see notes"),
         Fact("Surrogate, time per voxel", f"{1e6 * seconds[SURROGATE]:.1f}", "us", "whole field, this machine"),
         Fact("Out of domain", f"{int(inside.out_of_domain.sum())}", "voxels", f"of {int(inside.mask.sum())} answered"),
     )
 
 
 def _notes(field: Field) -> tuple[str, ...]:
-    explained = consistency(field)
+    volumes = checked(field).volumes
+    explained, corrected = consistency(volumes), consistency(volumes, "explained_corrected")
     return (
         f"The spectra explain {100 * explained['median']:.1f} % of the scored dose (5th to 95th percentile "
-        f"{100 * explained['p5']:.1f} to {100 * explained['p95']:.1f} %). The rest (electrons set free elsewhere, "
-        "recoils, heavier ions) is taken to act like the part that is explained.",
+        f"{100 * explained['p5']:.1f} to {100 * explained['p95']:.1f} %); with the mean LET along the simulation's "
+        f"steps {100 * corrected['median']:.1f} %. The rest (electrons set free elsewhere, recoils, heavier ions) is "
+        "taken to act like the part that is explained.",
         "GSM2 on amorphous tracks is a model: agreement with it is not agreement with an experiment, which differs "
         "between laboratories by about 17 % in RBE10.",
     )

@@ -13,6 +13,7 @@ from surrogate3d.errors import (
     UnsupportedError,
 )
 from surrogate3d.io.convert import convert, read_run
+from surrogate3d.io.given import Given
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "topas"
 SHAPE = (2, 3, 4)
@@ -169,12 +170,12 @@ def test_row_order_of_a_build_that_does_not_tell_is_seen_in_the_other_files(real
         (real / f"{name}.csv").unlink()
     with pytest.raises(FormatError, match="give row_order"):
         read_run(real)
-    np.testing.assert_array_equal(read_run(real, row_order="x_fastest").spectra.fluence, expected)
+    np.testing.assert_array_equal(read_run(real, given=Given(row_order="x_fastest")).spectra.fluence, expected)
 
 
 def test_a_row_order_that_the_run_contradicts(real):
     with pytest.raises(FormatError, match="show x_fastest"):
-        read_run(real, row_order="z_fastest")
+        read_run(real, given=Given(row_order="z_fastest"))
 
 
 def test_voxels_outside_the_structure_have_no_dose(tmp_path):

@@ -10,7 +10,8 @@ from surrogate3d.errors import (
     GridMismatchError,
     PrescriptionError,
 )
-from surrogate3d.io.convert import PrescribeRequest, convert
+from surrogate3d.io.convert import convert
+from surrogate3d.io.prescribe import PrescribeRequest
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "topas"
 SHAPE = (2, 3, 4)

@@ -1,0 +1,173 @@
+"""Which outputs a TOPAS run folder holds, and what each one is to the engine.
+
+Outputs are recognised by their headers, whatever their names. What is valid but of no use to the engine is listed as
+not read, with the reason; what the engine needs and cannot trust is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from surrogate3d.errors import FormatError, GeometryError, QuantityError, UnsupportedError
+from surrogate3d.grid import SPECIES_Z
+from surrogate3d.io.given import Given
+from surrogate3d.io.topas_header import ScorerHeader, header_lines, is_topas_header, parse_header, require_box
+from surrogate3d.io.topas_parameters import Parameters, read_parameters
+from surrogate3d.io.topas_roles import DOSE_VOLUMES, role_of, species_of
+
+_FOREIGN = {
+    ".dcm": "DICOM output (no statistics, 16 bits; score the same quantity as binary or csv)",
+    ".phsp": "phase space or ntuple",
+    ".header": "phase space or ntuple",
+    ".root": "ROOT histograms",
+    ".xml": "XML histograms",
+}
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """A file that went into a field. `particles` is the filter of a fluence scorer, e.g. 'Z = 1'."""
+
+    run: str
+    name: str
+    sha256: str
+    bytes: int
+    quantity: str
+    scorer: str
+    particles: str = ""
+
+
+@dataclass(frozen=True)
+class FileNotRead:
+    """A file that was left out, and why."""
+
+    run: str
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file with a header: `role` is a volume name or a species."""
+
+    path: Path
+    header: ScorerHeader
+    role: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A run folder, sorted: `parameters` is None only where the user said what it would say."""
+
+    parameters: Parameters | None
+    outputs: tuple[Output, ...]
+    not_read: tuple[FileNotRead, ...]
+
+
+def sort_folder(run_dir: Path, given: Given) -> Folder:
+    """Find the outputs of a run folder, with its parameter file.
+
+    Args:
+        run_dir: folder with the outputs and the parameter file of one run.
+        given: what the user said.
+
+    Raises:
+        FormatError: a header that cannot be read, or outputs of several runs.
+        GeometryError: no parameter file, and its facts are not given.
+        QuantityError: a quantity scored twice, or no dose, or no spectra, or a wrong unit.
+        UnsupportedError: what the folder holds is of forms that are not read.
+    """
+    headers, not_read = _scan(run_dir)
+    parameters = _parameters(run_dir, headers, given)
+    outputs = _assign_roles(run_dir.name, headers, parameters, given, not_read)
+    return Folder(parameters, tuple(outputs), tuple(not_read))
+
+
+def _scan(run_dir: Path) -> tuple[list[tuple[Path, ScorerHeader]], list[FileNotRead]]:
+    if not run_dir.is_dir():
+        raise FormatError(f"{run_dir.name}: expected a folder with TOPAS output, found none")
+    headers: list[tuple[Path, ScorerHeader]] = []
+    not_read: list[FileNotRead] = []
+    for path in sorted(p for p in run_dir.iterdir() if p.is_file()):
+        reason = _FOREIGN.get(path.suffix.lower(), "")
+        if path.suffix.lower() in (".csv", ".binheader"):
+            lines = header_lines(path)
+            if is_topas_header(lines):
+                try:
+                    header = parse_header(lines, path.name)
+                    require_box(header, path.name)
+                    headers.append((path, header))
+                except UnsupportedError as error:
+                    reason = str(error)
+            else:
+                reason = "not the output of a TOPAS binned scorer"
+        if reason:
+            not_read.append(FileNotRead(run_dir.name, path.name, reason))
+    if not headers:
+        raise _nothing_usable(run_dir.name, "output of TOPAS binned scorers", not_read)
+    return headers, not_read
+
+
+def _parameters(run_dir: Path, headers: list[tuple[Path, ScorerHeader]], given: Given) -> Parameters | None:
+    names = {Path(header.parameter_file).name: path.name for path, header in headers}
+    if len(names) > 1:
+        raise FormatError(
+            f"{run_dir.name}: outputs name several parameter files ({', '.join(names)}); one run a folder"
+        )
+    versions = {header.version for _, header in headers}
+    if len(versions) > 1:
+        raise FormatError(
+            f"{run_dir.name}: outputs of several TOPAS versions ({', '.join(sorted(versions))}); one run a folder"
+        )
+    name = next(iter(names))
+    if name and (run_dir / name).is_file():
+        return read_parameters(run_dir / name)
+    if given.origin_mm is not None and given.beam_direction is not None:
+        return None
+    raise GeometryError(
+        f"{run_dir.name}: position, beam and histories stand only in the parameter file {name or '(not named)'}, "
+        "which is not there; copy it, with the files that it includes, beside the outputs, or give --origin, "
+        "--direction, --beam and --histories"
+    )
+
+
+def _assign_roles(
+    run: str,
+    headers: list[tuple[Path, ScorerHeader]],
+    parameters: Parameters | None,
+    given: Given,
+    not_read: list[FileNotRead],
+) -> list[Output]:
+    outputs: dict[str, Output] = {}
+    refused: dict[str, str] = {}
+    for path, header in headers:
+        try:
+            role = role_of(header, parameters, given)
+        except UnsupportedError as error:
+            not_read.append(FileNotRead(run, path.name, str(error)))
+            refused.setdefault(species_of(header) or "", f"{path.name}: {error}")
+            continue
+        if role in outputs:
+            raise QuantityError(
+                f"{run}: {role} is scored twice, in {outputs[role].path.name} and {path.name}; "
+                "leave one of them in the folder"
+            )
+        outputs[role] = Output(path, header, role)
+    # A species whose only spectrum is unusable would be missing from the field without a word.
+    for species, reason in refused.items():
+        if species and species not in outputs:
+            raise UnsupportedError(f"no usable fluence spectrum of {species}: {reason}")
+    if not any(role in DOSE_VOLUMES.values() for role in outputs):
+        raise _nothing_usable(run, "DoseToWater or DoseToMedium", not_read)
+    if not any(role in SPECIES_Z for role in outputs):
+        raise _nothing_usable(run, "Fluence with pre-step energy bins (EBinEnergy = PreStep) per species", not_read)
+    return sorted(outputs.values(), key=lambda output: SPECIES_Z.get(output.role, 0))
+
+
+def _nothing_usable(run: str, expected: str, not_read: Iterable[FileNotRead]) -> UnsupportedError | QuantityError:
+    listed = "; ".join(f"{n.name} ({n.reason})" for n in not_read)
+    if listed:
+        return UnsupportedError(f"{run}: expected {expected}, found nothing usable; not read: {listed}")
+    return QuantityError(f"{run}: expected {expected}, found none; score it on the same grid")
