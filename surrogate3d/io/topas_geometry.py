@@ -1,113 +1,150 @@
-"""Where a TOPAS scoring box lies, where the beam goes, and how many histories there were: from the parameter file.
+"""Where a scored TOPAS component lies, and what its bins are: from the parameter file, or as given.
 
-Placement follows OpenTOPAS geometry/TsVGeometryComponent.cc: M = R_Z R_Y R_X takes a direction from the parent's frame
-to the component's, so the component's own axes lie in the parent along the columns of M^-1, and its centre at Trans.
-The axes of the TOPAS world are taken as those of the patient frame.
+Positions are in the frame of the component (see `topas_patient.frame_of`): of DICOM in a patient, else of the TOPAS
+world, whose axes are then taken as those of the patient.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
+from surrogate3d.errors import FormatError, GeometryError
 from surrogate3d.grid import Grid
+from surrogate3d.grid.geometry import IDENTITY
+from surrogate3d.io.given import Given
 from surrogate3d.io.topas_header import Binning, ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters
+from surrogate3d.io.topas_patient import dicom_origin_mm, frame_of, patient_grid, patient_of
+from surrogate3d.io.topas_placement import PRINTED, Placement, box_grid, check_bins, placement, printed_spacing_mm
+from surrogate3d.io.topas_sources import beam_direction, histories, seed, sources
+
+__all__ = [
+    "CurvedShape",
+    "Placement",
+    "beam_axis",
+    "beam_direction",
+    "component_grid",
+    "curved_shape",
+    "energy_edges",
+    "frame_of",
+    "given_grid",
+    "histories",
+    "patient_grid",
+    "placement",
+    "seed",
+    "sources",
+]
 
 Array = npt.NDArray[np.float64]
 
-# A width is printed with six significant digits, so it may be off by five in the seventh.
-_PRINTED = 6e-6
-_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
-
 
 @dataclass(frozen=True, eq=False)
-class Placement:
-    """A component in the world.
+class CurvedShape:
+    """A cylinder or a sphere as TOPAS divides it; headers print neither its inner radius nor where its angles start.
 
     Attributes:
-        centre_mm: (3,) its origin.
-        axes: (3, 3); column `a` is the component's own axis `a`.
+        kind: "cylinder" (bins R, Phi, Z) or "sphere" (R, Phi, Theta).
+        r_min_mm: inner radius.
+        r_max_mm: outer radius.
+        half_length_mm: of the cylinder along its Z; 0 for a sphere.
+        phi_start_rad: where Phi begins, from X towards Y of the component.
+        phi_span_rad: what Phi covers.
+        theta_start_rad: where Theta begins, from Z of the component; 0 for a cylinder.
+        theta_span_rad: what Theta covers; 0 for a cylinder.
+        placed: centre and own axes in the frame of the component.
     """
 
-    centre_mm: Array
-    axes: Array
+    kind: str
+    r_min_mm: float
+    r_max_mm: float
+    half_length_mm: float
+    phi_start_rad: float
+    phi_span_rad: float
+    theta_start_rad: float
+    theta_span_rad: float
+    placed: Placement
 
 
-def placement(parameters: Parameters, component: str) -> Placement:
-    """Position and orientation of a component in the world, through all its parents.
-
-    Raises:
-        GeometryError: the component is not defined, or its parents form a circle.
-    """
-    centre, axes = np.zeros(3), np.eye(3)
-    seen: list[str] = []
-    while component.lower() != "world":
-        if f"Ge/{component}/Parent" not in parameters and f"Ge/{component}/Type" not in parameters:
-            raise GeometryError(
-                f"{parameters.files[0].name}: component {component} is not defined (no Ge/{component}/)"
-            )
-        if component.lower() in seen:
-            raise GeometryError(f"{parameters.files[0].name}: parents of {component} form a circle: {', '.join(seen)}")
-        seen.append(component.lower())
-        rotation = _rotation(parameters, component)
-        centre = _translation(parameters, component) + rotation @ centre
-        axes = rotation @ axes
-        component = parameters.string(f"Ge/{component}/Parent", "World")
-    return Placement(centre, axes)
-
-
-def component_grid(parameters: Parameters, header: ScorerHeader) -> Grid:
+def component_grid(parameters: Parameters, header: ScorerHeader, dicom_dir: Path | None = None) -> Grid:
     """Grid of a scored box.
 
-    Lengths come from the parameter file, whose digits are all there; the header's must agree within its six.
+    Lengths come from the parameter file or the CT, whose digits are all there; the header's must agree within its six.
+
+    Args:
+        parameters: of the run.
+        header: of the scorer.
+        dicom_dir: folder of the CT of a TsDicomPatient, where the path of the parameter file does not lead to it.
 
     Raises:
-        GeometryError: not a TsBox, not defined, or header and parameter file disagree.
+        GeometryError: not a box, not defined, its CT not found, or header and parameter file disagree.
+        UnsupportedError: a CT that is not placed (see `patient_grid`), or a place that changes with time.
     """
     component, where = header.component, parameters.files[0].name
     kind = parameters.string(f"Ge/{component}/Type", "")
-    if kind.lower() != "tsbox":
+    patient = patient_of(parameters, component) if kind or component.lower().endswith("/rtdosegrid") else None
+    if patient and (not kind or patient.lower() == component.lower()):
+        return patient_grid(parameters, header, dicom_dir)
+    size = _SIZES.get(kind.lower())
+    if size is None:
         raise GeometryError(
-            f"{where}: scored component {component} has Type {kind or 'none'!r}; only a TsBox is placed"
+            f"{where}: scored component {component} has Type {kind or 'none'!r}; only boxes are placed "
+            "(TsBox, TsImageCube, TsDicomPatient)"
         )
-    full = np.array([2 * parameters.number(f"Ge/{component}/HL{axis}", "length") for axis in "XYZ"])
-    _check_bins(parameters, header, full)
-    spacing = full / np.array(header.shape)
-    placed = placement(parameters, component)
-    origin = placed.centre_mm + placed.axes @ (-0.5 * full + 0.5 * spacing)
-    x, y, z = (float(v) for v in origin)
-    dx, dy, dz = (float(v) for v in spacing)
-    rows = tuple((float(a), float(b), float(c)) for a, b, c in _clean(placed.axes))
-    return Grid(header.shape, (dx, dy, dz), (x, y, z), rows)
+    bins, full = size(parameters, component)
+    check_bins(parameters, header, bins, full)
+    return box_grid(header.shape, full, _placed(parameters, component, dicom_dir))
 
 
-def beam_direction(parameters: Parameters) -> Array:
-    """(3,) unit vector of travel in the world: +Z of the component of each source that has histories.
+def given_grid(header: ScorerHeader, given: Given) -> Grid:
+    """Grid of a scored box without parameter file: voxels by the header, position and orientation as given.
 
     Raises:
-        GeometryError: no source with histories.
-        UnsupportedError: a source that is not a beam, or sources more than a degree apart.
+        GeometryError: no position was given, or the header has no bins in X, Y, Z.
     """
-    directions = []
-    for source in sources(parameters):
-        kind = parameters.string(f"So/{source}/Type")
-        if kind.lower() not in ("beam", "emittance"):
-            raise UnsupportedError(
-                f"{parameters.files[0].name}: source {source} has Type {kind!r}; only Beam and Emittance are read"
-            )
-        directions.append(placement(parameters, parameters.string(f"So/{source}/Component")).axes[:, 2])
-    if not directions:
-        raise GeometryError(f"{parameters.files[0].name}: no source has NumberOfHistoriesInRun above 0")
-    if any(float(d @ directions[0]) < math.cos(math.radians(1.0)) for d in directions):
-        raise UnsupportedError(
-            f"{parameters.files[0].name}: sources shoot in different directions; convert each beam alone"
+    if given.origin_mm is None:
+        raise GeometryError(
+            f"{header.scorer}: without the parameter file its position is unknown; give the centre of the first voxel "
+            "with --origin, and --direction if its axes are turned, or copy the parameter file beside the outputs"
         )
-    return np.asarray(directions[0], dtype=float)
+    return Grid(header.shape, printed_spacing_mm(header), given.origin_mm, given.direction or IDENTITY)
+
+
+def curved_shape(parameters: Parameters, component: str, dicom_dir: Path | None = None) -> CurvedShape:
+    """A scored TsCylinder or TsSphere.
+
+    Raises:
+        GeometryError: neither of them, not defined, or empty.
+    """
+    prefix = f"Ge/{component}"
+    kind = parameters.string(f"{prefix}/Type", "").lower()
+    if kind not in ("tscylinder", "tssphere"):
+        raise GeometryError(
+            f"{parameters.files[0].name}: expected TsCylinder or TsSphere, found {component} of Type {kind or 'none'!r}"
+        )
+    sphere = kind == "tssphere"
+    shape = CurvedShape(
+        kind=kind.removeprefix("ts"),
+        r_min_mm=parameters.number(f"{prefix}/RMin", "length", 0.0),
+        r_max_mm=parameters.number(f"{prefix}/RMax", "length"),
+        half_length_mm=0.0 if sphere else parameters.number(f"{prefix}/HL", "length"),
+        phi_start_rad=parameters.number(f"{prefix}/SPhi", "angle", 0.0),
+        phi_span_rad=parameters.number(f"{prefix}/DPhi", "angle", 2 * math.pi),
+        theta_start_rad=parameters.number(f"{prefix}/STheta", "angle", 0.0) if sphere else 0.0,
+        theta_span_rad=parameters.number(f"{prefix}/DTheta", "angle", math.pi) if sphere else 0.0,
+        placed=_placed(parameters, component, dicom_dir),
+    )
+    if not 0 <= shape.r_min_mm < shape.r_max_mm or (not sphere and shape.half_length_mm <= 0):
+        raise GeometryError(
+            f"{parameters.files[0].name}: {component} is empty, with radii {shape.r_min_mm:g} to {shape.r_max_mm:g} mm "
+            f"and half length {shape.half_length_mm:g} mm"
+        )
+    return shape
 
 
 def beam_axis(grid: Grid, direction: Array) -> tuple[int, int]:
@@ -115,28 +152,6 @@ def beam_axis(grid: Grid, direction: Array) -> tuple[int, int]:
     along = np.asarray(grid.direction).T @ direction
     axis = int(np.argmax(np.abs(along)))
     return axis, 1 if along[axis] > 0 else -1
-
-
-def sources(parameters: Parameters) -> list[str]:
-    """Names of the sources with NumberOfHistoriesInRun above 0."""
-    names = []
-    for parameter in parameters:
-        parts = parameter.name.split("/")
-        is_count = len(parts) == 3 and parts[0].lower() == "so" and parts[2].lower() == "numberofhistoriesinrun"
-        if is_count and parameters.integer(parameter.name) > 0:
-            names.append(parts[1])
-    return names
-
-
-def histories(parameters: Parameters) -> int:
-    """Simulated primary histories: sum over sources, times the number of sequential times."""
-    per_run = sum(parameters.integer(f"So/{source}/NumberOfHistoriesInRun") for source in sources(parameters))
-    return per_run * parameters.integer("Tf/NumberOfSequentialTimes", 1)
-
-
-def seed(parameters: Parameters) -> int:
-    """Random seed; TOPAS takes 1 when none is set."""
-    return parameters.integer("Ts/Seed", 1)
 
 
 def energy_edges(parameters: Parameters, header: ScorerHeader) -> Array:
@@ -162,8 +177,8 @@ def energy_edges(parameters: Parameters, header: ScorerHeader) -> Array:
     same = (
         stated.mode.lower() == binning.mode.lower()
         and (stated.n, is_log) == (binning.n, binning.is_logarithmic)
-        and math.isclose(stated.low, binning.low, rel_tol=_PRINTED)
-        and math.isclose(stated.high, binning.high, rel_tol=_PRINTED)
+        and math.isclose(stated.low, binning.low, rel_tol=PRINTED)
+        and math.isclose(stated.high, binning.high, rel_tol=PRINTED)
     )
     if not same:
         raise FormatError(
@@ -173,51 +188,47 @@ def energy_edges(parameters: Parameters, header: ScorerHeader) -> Array:
     return stated.edges
 
 
+def _placed(parameters: Parameters, component: str, dicom_dir: Path | None) -> Placement:
+    """A component in its frame: in the world, or in the DICOM positions of the patient that holds it."""
+    patient = patient_of(parameters, component)
+    if patient is None:
+        return placement(parameters, component)
+    placed = placement(parameters, component, within=patient)
+    return Placement(placed.centre_mm + dicom_origin_mm(parameters, patient, dicom_dir), placed.axes)
+
+
+def _box_size(parameters: Parameters, component: str) -> tuple[tuple[int, ...], Array]:
+    bins = tuple(parameters.integer(f"Ge/{component}/{axis}Bins", 1) for axis in "XYZ")
+    return bins, np.array([2 * parameters.number(f"Ge/{component}/HL{axis}", "length") for axis in "XYZ"])
+
+
+def _image_cube_size(parameters: Parameters, component: str) -> tuple[tuple[int, ...], Array]:
+    """Voxels of an image cube, where the parameters say them (TsVImagingToMaterial.cc)."""
+    where = parameters.files[0].name
+    for name in ("MetaDataFile", *(f"RestrictVoxels{axis}{end}" for axis in "XYZ" for end in ("Min", "Max"))):
+        if f"Ge/{component}/{name}" in parameters:
+            raise GeometryError(
+                f"{where}: {component} is an image cube with {name}, which is not read; score on a TsBox"
+            )
+    bins, lengths = [], []
+    for axis in "XYZ":
+        count, size = f"Ge/{component}/NumberOfVoxels{axis}", f"Ge/{component}/VoxelSize{axis}"
+        is_vector = count in parameters and parameters.by_name[count.lower()].type == "iv"
+        counts = parameters.counts(count) if is_vector else (parameters.integer(count),)
+        sizes = parameters.numbers(size, "length") if is_vector else (parameters.number(size, "length"),)
+        if len(counts) != 1 or len(sizes) != 1:
+            raise GeometryError(f"{where}: {component} has {len(counts)} sections of slices; only even ones are placed")
+        bins.append(counts[0])
+        lengths.append(counts[0] * sizes[0])
+    return tuple(bins), np.array(lengths)
+
+
+_SIZES: dict[str, Callable[[Parameters, str], tuple[tuple[int, ...], Array]]] = {
+    "tsbox": _box_size,
+    "tsimagecube": _image_cube_size,
+}
+
+
 def _words(binning: Binning, is_log: bool) -> str:
     kind = "logarithmic" if is_log else "linear"
     return f"{binning.n} {kind} {binning.mode} bins from {binning.low:g} to {binning.high:g} MeV"
-
-
-def _check_bins(parameters: Parameters, header: ScorerHeader, full_mm: Array) -> None:
-    for axis, name in enumerate("XYZ"):
-        own = f"Sc/{header.scorer}/{name}Bins"
-        stated = parameters.integer(own if own in parameters else f"Ge/{header.component}/{name}Bins", 1)
-        if stated != header.shape[axis]:
-            raise GeometryError(
-                f"{header.scorer}: {name} has {header.shape[axis]} bins in the header, {stated} in "
-                f"{parameters.files[0].name}"
-            )
-    for bins, length in zip(header.axes, full_mm, strict=bool(header.axes)):
-        printed = bins.n * bins.width * _MM[bins.unit]
-        if not math.isclose(printed, length, rel_tol=_PRINTED):
-            raise GeometryError(
-                f"{header.scorer}: {bins.name} is {printed:g} mm long by the header, {length:g} mm by "
-                f"{parameters.files[0].name}; they are not of the same run"
-            )
-
-
-def _translation(parameters: Parameters, component: str) -> Array:
-    return np.array([parameters.number(f"Ge/{component}/Trans{axis}", "length", 0.0) for axis in "XYZ"])
-
-
-def _rotation(parameters: Parameters, component: str) -> Array:
-    """(3, 3) matrix from the component's frame to its parent's: (R_Z R_Y R_X)^-1."""
-    to_component = np.eye(3)
-    for axis, name in enumerate("XYZ"):
-        angle = parameters.number(f"Ge/{component}/Rot{name}", "angle", 0.0)
-        to_component = _about(axis, angle) @ to_component
-    return np.asarray(to_component.T)
-
-
-def _about(axis: int, angle: float) -> Array:
-    """(3, 3) right-handed rotation by `angle` about a coordinate axis."""
-    a, b = (axis + 1) % 3, (axis + 2) % 3
-    matrix = np.eye(3)
-    matrix[a, a] = matrix[b, b] = math.cos(angle)
-    matrix[a, b], matrix[b, a] = -math.sin(angle), math.sin(angle)
-    return matrix
-
-
-def _clean(axes: Array) -> Array:
-    """Without the rounding noise of sin(180 deg), which would spoil equality of grids and readability."""
-    return np.where(np.abs(axes) < 1e-12, 0.0, np.where(np.abs(np.abs(axes) - 1) < 1e-12, np.sign(axes), axes))

@@ -4,34 +4,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
+from surrogate3d.errors import FormatError, GeometryError
 from surrogate3d.grid import Grid
+from surrogate3d.io.given import Given
 from surrogate3d.io.topas_geometry import (
-    beam_axis,
-    beam_direction,
     component_grid,
+    curved_shape,
     energy_edges,
-    histories,
+    given_grid,
     placement,
-    seed,
 )
 from surrogate3d.io.topas_header import parse_header, read_header
 from surrogate3d.io.topas_parameters import read_parameters
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "topas"
-
-OBLIQUE = """
-s:Ge/BeamPosition/Type = "Group"
-d:Ge/BeamPosition/TransX = 20.9643 mm
-d:Ge/BeamPosition/TransZ = -78.24 mm
-d:Ge/BeamPosition/RotY = 15.0 deg
-s:So/Beam/Type = "Beam"
-s:So/Beam/Component = "BeamPosition"
-i:So/Beam/NumberOfHistoriesInRun = 2000000
-i:So/Demo/NumberOfHistoriesInRun = 0
-"""
 
 
 @pytest.fixture
@@ -54,39 +44,6 @@ def test_real_off_centre_grid(real):
     assert grid == Grid((6, 5, 12), (4.0, 4.0, 4.0), (-8.0, -8.0, -76.0))
 
 
-def test_real_beam_histories_and_seed(real):
-    grid = component_grid(real, read_header(FIXTURE / "fixture_DoseToWater.binheader"))
-    assert beam_axis(grid, beam_direction(real)) == (2, 1)
-    assert histories(real) == 4000
-    assert seed(real) == 301
-
-
-def test_oblique_beam_meets_the_isocentre(read):
-    p = read(OBLIQUE)
-    direction = beam_direction(p)
-    np.testing.assert_allclose(direction, [-math.sin(math.radians(15)), 0, math.cos(math.radians(15))], atol=1e-12)
-    np.testing.assert_allclose(placement(p, "BeamPosition").centre_mm + 81 * direction, 0, atol=1e-2)
-
-
-def test_oblique_dose_lies_in_the_slab_that_the_placement_predicts(topas_data):
-    """Real run with RotY = 15 deg and a field of 24 x 24 mm: the other sign would put the beam elsewhere."""
-    from surrogate3d.io.convert import read_run
-
-    run = topas_data("proton_shallow_low")
-    field = read_run(run)
-    placed = placement(read_parameters(run / "proton_shallow_low.txt"), "BeamPosition")
-    positions = field.grid.position_mm(np.stack(np.indices(field.grid.shape), axis=-1))
-
-    def share_inside(axes):
-        lateral = (positions - placed.centre_mm) @ axes
-        inside = np.abs(lateral[..., :2]).max(axis=-1) < 16
-        return field.dose[inside].sum() / field.dose.sum()
-
-    assert share_inside(placed.axes) > 0.98
-    assert share_inside(placed.axes.T) < 0.8
-    assert (field.beam_axis, field.beam_sign) == (2, 1)
-
-
 def test_nested_rotations_against_scipy(read):
     # OpenTOPAS: rotation = R_Z R_Y R_X from parent to child; scipy: extrinsic "xyz" is the same product.
     angles = {"Outer": (20, -35, 50), "Inner": (-10, 75, 5)}
@@ -102,6 +59,135 @@ def test_nested_rotations_against_scipy(read):
     np.testing.assert_allclose(placed.centre_mm, np.array(shifts["Outer"]) + outer.apply(shifts["Inner"]), atol=1e-12)
 
 
+ANGLES = st.tuples(*[st.integers(-360, 360)] * 3)
+SHIFTS = st.tuples(*[st.integers(-300, 300)] * 3)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(chain=st.lists(st.tuples(ANGLES, SHIFTS, st.sampled_from(["Group", "TsBox"])), min_size=1, max_size=5))
+def test_random_chains_against_an_independent_composition(tmp_path, chain):
+    """4 x 4 matrices of scipy rotations, from the child outwards: position in parent = M^-1 x + Trans."""
+    text, to_world = "", np.eye(4)
+    for level, (angles, shift, kind) in enumerate(chain):
+        parent = "World" if level == 0 else f"C{level - 1}"
+        text += f's:Ge/C{level}/Parent = "{parent}"\ns:Ge/C{level}/Type = "{kind}"\n'
+        text += "".join(f"d:Ge/C{level}/Rot{a} = {v} deg\n" for a, v in zip("XYZ", angles, strict=True))
+        text += "".join(f"d:Ge/C{level}/Trans{a} = {v} mm\n" for a, v in zip("XYZ", shift, strict=True))
+        step = np.eye(4)
+        step[:3, :3] = Rotation.from_euler("xyz", angles, degrees=True).inv().as_matrix()
+        step[:3, 3] = shift
+        to_world = to_world @ step
+    (tmp_path / "run.txt").write_text(text)
+    placed = placement(read_parameters(tmp_path / "run.txt"), f"c{len(chain) - 1}")
+    np.testing.assert_allclose(placed.axes, to_world[:3, :3], atol=1e-10)
+    np.testing.assert_allclose(placed.centre_mm, to_world[:3, 3], atol=1e-9)
+
+
+def test_a_box_in_a_parallel_world_lies_where_its_parent_puts_it(read):
+    # TsVGeometryComponent::CalculatePlacement treats parallel components as any others.
+    text = (FIXTURE / "fixture.txt").read_text().replace('Ge/Grid/Parent = "World"', 'Ge/Grid/Parent = "Couch"')
+    text += '\nb:Ge/Grid/IsParallel = "True"\n' if "Ge/Grid/IsParallel" not in text else "\n"
+    text += 's:Ge/Grid/ParallelWorldName = "Scoring"\ns:Ge/Couch/Type = "Group"\nd:Ge/Couch/TransX = 5 mm\n'
+    header = read_header(FIXTURE / "fixture_DoseToWater.binheader")
+    assert component_grid(read(text), header) == Grid((6, 5, 12), (4.0, 4.0, 4.0), (-3.0, -8.0, -76.0))
+
+
+def test_a_component_with_a_path_and_expressions(read):
+    """Half lengths and positions relative to another component, as plans write them."""
+    text = """
+s:Ge/WaterPhantom/Type = "TsBox"
+d:Ge/WaterPhantom/HLZ = 10 cm
+d:Ge/WaterPhantom/TransZ = Ge/WaterPhantom/HLZ + 5 mm
+s:Ge/WaterPhantom/Target/Type = "TsBox"
+s:Ge/WaterPhantom/Target/Parent = "WaterPhantom"
+d:Ge/WaterPhantom/Target/HLX = 0.1 * Ge/WaterPhantom/HLZ mm
+d:Ge/WaterPhantom/Target/HLY = Ge/WaterPhantom/Target/HLX mm
+d:Ge/WaterPhantom/Target/HLZ = Ge/WaterPhantom/HLZ mm * 0.2
+d:Ge/WaterPhantom/Target/TransZ = Ge/WaterPhantom/Target/HLZ - Ge/WaterPhantom/HLZ mm
+i:Ge/WaterPhantom/Target/XBins = 10
+i:Ge/WaterPhantom/Target/YBins = Ge/WaterPhantom/Target/XBins
+i:Ge/WaterPhantom/Target/ZBins = 2 * Ge/WaterPhantom/Target/XBins
+"""
+    grid = component_grid(read(text), box_header("WaterPhantom/Target", (10, 10, 20), (0.2, 0.2, 0.2)))
+    # Centre at 105 + (20 - 100) = 25 mm, half length 20 mm, voxels of 2 mm.
+    assert grid == Grid((10, 10, 20), (2.0, 2.0, 2.0), (-9.0, -9.0, 6.0))
+
+
+def box_header(component, bins, widths_cm, scorer="D"):
+    lines = ["# TOPAS Version: 4.2", "# Parameter File: run.txt", f"# Results for scorer: {scorer}"]
+    lines.append(f"# Scored in component: {component}")
+    if np.prod(bins) > 1:
+        axes = zip("XYZ", bins, widths_cm, strict=True)
+        lines += [f"# {a} in {n} {'bin ' if n == 1 else 'bins'} of {w:.6g} cm" for a, n, w in axes]
+    return parse_header([*lines, "# DoseToWater ( Gy ) : Sum   "], "D.csv")
+
+
+def test_a_run_without_parameter_file_is_placed_as_given():
+    header = box_header("Box", (2, 3, 4), (0.1, 0.2, 0.25))
+    assert given_grid(header, Given(origin_mm=(1, 2, 3))) == Grid((2, 3, 4), (1.0, 2.0, 2.5), (1, 2, 3))
+    turned = ((0.0, -1.0, 0.0), (1.0, 0.0, 0.0), (0.0, 0.0, 1.0))
+    assert given_grid(header, Given(origin_mm=(1, 2, 3), direction=turned)).direction == turned
+    with pytest.raises(GeometryError, match="--origin, and --direction"):
+        given_grid(header, Given())
+    with pytest.raises(GeometryError, match="expected bins in X, Y, Z in the header, found none"):
+        given_grid(box_header("Box", (1, 1, 1), (1, 1, 1)), Given(origin_mm=(1, 2, 3)))
+
+
+CUBE = """
+s:Ge/XCAT/Type = "TsImageCube"
+i:Ge/XCAT/NumberOfVoxelsX = 10
+i:Ge/XCAT/NumberOfVoxelsY = 20
+iv:Ge/XCAT/NumberOfVoxelsZ = 1 30
+d:Ge/XCAT/VoxelSizeX = 2 mm
+d:Ge/XCAT/VoxelSizeY = 2 mm
+dv:Ge/XCAT/VoxelSizeZ = 1 3 mm
+d:Ge/XCAT/TransZ = 5 mm
+"""
+
+
+def test_an_image_cube_is_centred_on_its_position(read):
+    header = box_header("XCAT", (10, 20, 30), (0.2, 0.2, 0.3))
+    expected = Grid((10, 20, 30), (2.0, 2.0, 3.0), (-9.0, -19.0, -38.5))
+    assert component_grid(read(CUBE), header) == expected
+    plain = CUBE.replace("iv:", "i:").replace("= 1 30", "= 30").replace("dv:", "d:").replace("= 1 3 mm", "= 3 mm")
+    assert component_grid(read(plain), header) == expected
+    with pytest.raises(GeometryError, match="2 sections of slices"):
+        component_grid(read(CUBE.replace("= 1 30", "= 2 10 20").replace("= 1 3 mm", "= 2 3 4 mm")), header)
+    with pytest.raises(GeometryError, match="RestrictVoxelsXMin, which is not read"):
+        component_grid(read(CUBE + "i:Ge/XCAT/RestrictVoxelsXMin = 2\n"), header)
+
+
+def test_curved_shapes_with_the_defaults_of_topas(read):
+    p = read(
+        's:Ge/C/Type = "TsCylinder"\nd:Ge/C/RMax = 5 cm\nd:Ge/C/HL = 3 cm\nd:Ge/C/TransX = 1 cm\nd:Ge/C/RotY = 90 deg\n'
+        's:Ge/S/Type = "TsSphere"\nd:Ge/S/RMin = 1 mm\nd:Ge/S/RMax = 2 mm\n'
+        "d:Ge/S/SPhi = 90 deg\nd:Ge/S/DTheta = 90 deg\n"
+    )
+    c, s = curved_shape(p, "C"), curved_shape(p, "S")
+    assert (c.kind, c.r_min_mm, c.r_max_mm, c.half_length_mm) == ("cylinder", 0, 50, 30)
+    assert (c.phi_start_rad, c.phi_span_rad, c.theta_span_rad) == (0, 2 * math.pi, 0)
+    np.testing.assert_allclose(c.placed.centre_mm, [10, 0, 0])
+    np.testing.assert_allclose(
+        c.placed.axes[:, 2], [-1, 0, 0], atol=1e-12
+    )  # as the oblique beam, RotY > 0 is towards -X
+    assert (s.kind, s.r_min_mm, s.half_length_mm, s.theta_start_rad) == ("sphere", 1, 0, 0)
+    assert (s.phi_start_rad, s.theta_span_rad) == pytest.approx((math.pi / 2, math.pi / 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('s:Ge/C/Type = "TsBox"\n', "expected TsCylinder or TsSphere, found C of Type 'tsbox'"),
+        ("i:N = 1\n", "of Type 'none'"),
+        ('s:Ge/C/Type = "TsSphere"\nd:Ge/C/RMin = 2 mm\nd:Ge/C/RMax = 2 mm\n', "is empty"),
+        ('s:Ge/C/Type = "TsCylinder"\nd:Ge/C/RMax = 2 mm\nd:Ge/C/HL = 0 mm\n', "is empty"),
+    ],
+)
+def test_curved_shapes_that_are_refused(read, text, message):
+    with pytest.raises(GeometryError, match=message):
+        curved_shape(read(text), "C")
+
+
 def test_rotated_box_turns_about_its_own_centre(read):
     header = read_header(FIXTURE / "fixture_DoseToWater.binheader")
     text = (FIXTURE / "fixture.txt").read_text() + "\nd:Ge/Grid/RotZ = 90 deg\n"
@@ -109,39 +195,6 @@ def test_rotated_box_turns_about_its_own_centre(read):
     # From parent to child by +90 deg about z: the box's own x axis points along -y of the world.
     np.testing.assert_allclose(np.array(grid.direction)[:, 0], [0, -1, 0], atol=1e-12)
     np.testing.assert_allclose(grid.position_mm([2.5, 2, 5.5]), [2, 0, -54], atol=1e-12)
-
-
-@pytest.mark.parametrize(("angle", "expected"), [(0, (2, 1)), (80, (0, -1)), (-80, (0, 1)), (180, (2, -1))])
-def test_beam_axis(read, angle, expected):
-    grid = Grid((2, 2, 2), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
-    p = read(OBLIQUE.replace("15.0 deg", f"{angle} deg"))
-    assert beam_axis(grid, beam_direction(p)) == expected
-
-
-def test_histories_sum_over_sources_and_sequential_times(read):
-    more = 's:So/Two/Type = "Beam"\ns:So/Two/Component = "BeamPosition"\ni:So/Two/NumberOfHistoriesInRun = 5\n'
-    assert histories(read(OBLIQUE + more)) == 2000005
-    assert histories(read(OBLIQUE + more + "i:Tf/NumberOfSequentialTimes = 3\n")) == 6000015
-    assert seed(read(OBLIQUE)) == 1  # what TOPAS takes
-
-
-@pytest.mark.parametrize(
-    ("change", "error", "message"),
-    [
-        (('"Beam"\n', '"PhaseSpace"\n'), UnsupportedError, "PhaseSpace"),
-        (("= 2000000", "= 0"), GeometryError, "no source"),
-        (('Component = "BeamPosition"', 'Component = "Nowhere"'), GeometryError, "Nowhere is not defined"),
-    ],
-)
-def test_beams_that_are_refused(read, change, error, message):
-    with pytest.raises(error, match=message):
-        beam_direction(read(OBLIQUE.replace(*change)))
-
-
-def test_two_directions_are_refused(read):
-    second = OBLIQUE.split("i:So/Demo")[0].replace("BeamPosition", "Second").replace("So/Beam", "So/Beam2")
-    with pytest.raises(UnsupportedError, match="different directions"):
-        beam_direction(read(OBLIQUE + second.replace("15.0", "75.0")))
 
 
 def test_parents_in_a_circle(read):
@@ -155,7 +208,8 @@ def test_parents_in_a_circle(read):
         ("Ge/Grid/HLX = 12.0 mm", "Ge/Grid/HLX = 12.1 mm", "24 mm long by the header, 24.2 mm"),
         ("Ge/Grid/HLX = 12.0 mm", "Ge/Grid/HLX = 12.0002 mm", "not of the same run"),
         ("Ge/Grid/ZBins = 12", "Ge/Grid/ZBins = 24", "Z has 12 bins in the header, 24"),
-        ('Ge/Grid/Type = "TsBox"', 'Ge/Grid/Type = "TsDicomPatient"', "TsDicomPatient"),
+        ('Ge/Grid/Type = "TsBox"', 'Ge/Grid/Type = "TsCylinder"', "TsCylinder"),
+        ('Ge/Grid/Type = "TsBox"', 'Ge/Grid/Type = "TsDicomPatient"', "the CT of Grid .* is not there.*--dicom-dir"),
         ("Ge/Grid/", "Ge/Other/", "none"),
     ],
 )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from surrogate3d.errors import FormatError, QuantityError, UnsupportedError
+from surrogate3d.errors import FormatError, QuantityError
 from surrogate3d.io.topas_parameters import read_parameters
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "topas" / "fixture.txt"
@@ -72,29 +72,11 @@ def test_defaults_stand_in_for_what_is_not_set(read):
         p.number("Ge/Box/HLX", "length")
 
 
-def test_a_bare_name_is_followed(read):
-    p = read("d:A = B\nd:B = Ge/C/HLX\nd:Ge/C/HLX = 3 cm\nd:L = M\nd:M = L\n")
+def test_references_are_followed_to_their_end(read):
+    p = read("d:A = B mm\nd:B = Ge/C/HLX m\nd:Ge/C/HLX = 3 cm\nd:L = M mm\nd:M = L mm\n")
     assert p.number("A", "length") == 30
     with pytest.raises(FormatError, match="refers to itself"):
         p.number("L", "length")
-
-
-@pytest.mark.parametrize("text", ["Ge/C/HLX + 2 mm", "2 * Ge/C/HLX", "Tf/Gantry/Value", "5", "five mm"])
-def test_expressions_are_refused_with_name_and_line_when_they_are_needed(read, text):
-    p = read(f"d:Ge/C/HLX = 3 cm\n\nd:Ge/Box/TransZ = {text}\n")
-    assert p.number("Ge/C/HLX", "length") == 30
-    with pytest.raises(UnsupportedError, match=r"run\.txt, line 3: Ge/Box/TransZ"):
-        p.number("Ge/Box/TransZ", "length")
-
-
-def test_an_expression_in_an_integer_or_a_string(read):
-    p = read('i:A = B * 2\ns:S = "x" + Ts/Seed\nb:C = "maybe"\n')
-    with pytest.raises(UnsupportedError, match="line 1"):
-        p.integer("A")
-    with pytest.raises(UnsupportedError, match="line 2"):
-        p.string("S")
-    with pytest.raises(FormatError, match="must be True or False"):
-        p.boolean("C", False)
 
 
 def test_a_unit_of_another_kind(read):
@@ -142,6 +124,88 @@ def test_two_includes_may_only_differ_in_what_the_top_file_sets(read):
 def test_damaged_files(read, text, message):
     with pytest.raises(FormatError, match=message):
         read(text, other="includeFile = run.txt")
+
+
+def test_built_in_defaults_stand_at_the_end_of_every_chain(read):
+    """Their values are those of OpenTOPAS parameter/TsDefaultParameters.cc."""
+    p = read('Ge/BeamPosition/Parent = "Gantry"\nd:Ge/World/HLZ = 60 cm\n')
+    assert p.number("Ge/BeamPosition/RotX", "angle") == pytest.approx(math.pi)
+    assert p.number("Ge/BeamPosition/TransZ", "length") == 600  # Ge/World/HLZ m, of the overriding file
+    assert p.string("Ge/BeamPosition/Parent") == "Gantry"
+    assert p.by_name["ge/beamposition/parent"].type == "s"
+    assert p.integer("Ts/Seed") == 1
+
+
+def test_an_include_that_sets_a_built_in_default_does_not_conflict_with_one_that_does_not(read):
+    files = {"one": "d:Ge/BeamPosition/RotX = 0 deg\n", "two": "i:N = 2\n"}
+    assert read("includeFile = one.txt two.txt\n", **files).number("Ge/BeamPosition/RotX", "angle") == 0
+    assert read("includeFile = two.txt one.txt\n", **files).number("Ge/BeamPosition/RotX", "angle") == 0
+
+
+def test_one_file_included_by_two_is_no_conflict(read):
+    low, mid = "i:N = 1\n", "includeFile = low.txt\n"
+    assert read("includeFile = a.txt\nincludeFile = b.txt\n", a=mid, b=mid, low=low).integer("N") == 1
+    with pytest.raises(FormatError, match=r"N is set differently in"):
+        read("includeFile = a.txt b.txt\n", a=mid + "i:N = 2\n", b=mid, low=low)
+
+
+def test_the_type_may_be_left_to_an_included_file_but_not_changed(read):
+    assert read("includeFile = low.txt\nA = 2 cm\n", low="d:A = 1 mm\n").number("A", "length") == 20
+    with pytest.raises(
+        FormatError, match=r"run\.txt, line 2: A is of type 'i' here and of type 'd' in low\.txt, line 1"
+    ):
+        read("includeFile = low.txt\ni:A = 2\n", low="d:A = 1 mm\n")
+
+
+def test_names_are_found_in_the_folder_where_topas_was_started(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "run.txt").write_text("includeFile = sub/a.txt\n")
+    (tmp_path / "sub" / "a.txt").write_text("includeFile = sub/b.txt\n")
+    (tmp_path / "sub" / "b.txt").write_text("i:N = 4\n")
+    p = read_parameters(tmp_path / "run.txt")
+    assert p.integer("N") == 4
+    assert [f.name for f in p.files] == ["run.txt", "a.txt", "b.txt"]
+
+
+def test_a_copy_beside_the_top_file_stands_for_a_path_that_is_gone(tmp_path):
+    (tmp_path / "run.txt").write_text("includeFile = /no/such/folder/HU.txt\n")
+    (tmp_path / "HU.txt").write_text("i:N = 4\n")
+    assert read_parameters(tmp_path / "run.txt").integer("N") == 4
+
+
+def test_two_different_files_of_one_name_are_ambiguous(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "run.txt").write_text("includeFile = sub/a.txt\n")
+    (tmp_path / "sub" / "a.txt").write_text("includeFile = b.txt\n")
+    for folder, n in ((tmp_path, 1), (tmp_path / "sub", 2)):
+        (folder / "b.txt").write_text(f"i:N = {n}\n")
+    with pytest.raises(FormatError, match=r"included file b\.txt is there twice and differs"):
+        read_parameters(tmp_path / "run.txt")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_files_of_any_editor_are_read(tmp_path, encoding, end):
+    text = end.join(["# Länge in µm", "d:A = 3 mm # Höhe", "i:N = 2", ""])
+    (tmp_path / "run.txt").write_bytes(text.encode(encoding))
+    p = read_parameters(tmp_path / "run.txt")
+    assert (p.number("A", "length"), p.integer("N"), p.by_name["n"].where) == (3, 2, "run.txt, line 3")
+
+
+def test_typographic_quotes_and_dashes_are_plain_ones(read):
+    p = read("s:Ge/Box/Type = \u201cTsBox\u201d\nd:A = \u20133 mm\n")
+    assert (p.string("Ge/Box/Type"), p.number("A", "length")) == ("TsBox", -3)
+
+
+def test_every_real_parameter_file_is_read(topas_data):
+    for name in ("fixture", "proton_slab_low", "carbon_slab_low", "proton_shallow_low", "proton_deep_low"):
+        p = read_parameters(topas_data(name) / f"{name}.txt")
+        assert p.integer("So/Beam/NumberOfHistoriesInRun") > 0
+        assert p.run_times_ns() == (0,)
+    p = read_parameters(topas_data("proton_rbe_v79") / "p_sobp.txt")
+    assert len(p.numbers("Sc/CellLineV79/KE", "energy")) == 40
+    assert p.strings("Sc/CellLineV79/MKM_PIDE/ParticleName")[5] == "Carbon"
+    assert p.counts("Sc/CellLineV79/MKM_PIDE/ParticleZ") == tuple(range(1, 9))
 
 
 def test_a_binary_file_is_no_parameter_file(tmp_path):
