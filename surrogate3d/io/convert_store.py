@@ -115,8 +115,9 @@ class _PlanWriter:
         done = self._take_up()
         for number, (k0, k1) in enumerate(slabs):
             if number >= done:
-                files = self._slab(k0, k1)
-                self._note(files)
+                before = set(self._writer.hashes)
+                self._slab(k0, k1)
+                self._note(sorted(set(self._writer.hashes) - before))
             if progress:
                 progress(number + 1, len(slabs))
 
@@ -141,8 +142,8 @@ class _PlanWriter:
         manifest.write_manifest(self._scratch, known=self._writer.hashes)
         return plan.report(outside, digests)
 
-    def _slab(self, k0: int, k1: int) -> list[str]:
-        """Read, write and save the planes [k0, k1); returns the files that were written."""
+    def _slab(self, k0: int, k1: int) -> None:
+        """Read, reckon and save the planes [k0, k1)."""
         nx, ny, _ = self._runs.grid.shape
         if self._observer:
             self._observer.begin((nx, ny, k1 - k0))
@@ -152,32 +153,31 @@ class _PlanWriter:
             weights = planes.tracks if weights is None else weights
             if self._axes.species[0] != "H" and number:
                 weights = weights + planes.tracks
-            self._put_spectrum(number, planes, k0, k1)
+            self._put_spectrum(number, planes, k0)
             if self._observer:
                 self._observer.spectrum(species, planes.whole)
         assert weights is not None
-        self._put_volumes(self._runs.volumes(k0, k1, weights), k0, k1)
-        return self._writer.flush()
+        self._put_volumes(self._runs.volumes(k0, k1, weights), k0)
+        self._writer.flush()
 
-    def _put_spectrum(self, species: int, planes: SpectrumPlanes, k0: int, k1: int) -> None:
+    def _put_spectrum(self, species: int, planes: SpectrumPlanes, k0: int) -> None:
         whole = planes.whole
         below, above = (float(whole[..., end].sum(dtype=float)) for end in (0, -1))
         self._outside[species] += (below, float(whole.sum(dtype=float)), above)
         for arrays, values in zip(self._spectra, (whole, *planes.halves), strict=True):
             by_bin = values.transpose(3, 2, 1, 0)
-            arrays["fluence"][species, :, :, :, k0:k1] = by_bin[1:-1]
-            arrays["underflow"][species, :, :, k0:k1] = by_bin[0]
-            arrays["overflow"][species, :, :, k0:k1] = by_bin[-1]
+            self._writer.put(arrays["fluence"], (species,), by_bin[1:-1], k0)
+            self._writer.put(arrays["underflow"], (species,), by_bin[0], k0)
+            self._writer.put(arrays["overflow"], (species,), by_bin[-1], k0)
 
-    def _put_volumes(self, volumes: dict[str, Array], k0: int, k1: int) -> None:
+    def _put_volumes(self, volumes: dict[str, Array], k0: int) -> None:
         made = self._observer.volumes(volumes[self._runs.first.dose_name]) if self._observer else {}
         for number in range(len(self._runs.halves)):
-            self._volume(f"{HALVES}/{number}/dose", np.float64, {"unit": "Gy"})[:, :, k0:k1] = volumes.pop(
-                half_dose(number)
-            )
+            array = self._volume(f"{HALVES}/{number}/dose", np.float64, {"unit": "Gy"})
+            self._writer.put(array, (), volumes.pop(half_dose(number)), k0)
         for name, values in (*volumes.items(), *made.items()):
             about = quantity_words(quantity(name))
-            self._volume(name, np.float32 if name in made else np.float64, about)[:, :, k0:k1] = values
+            self._writer.put(self._volume(name, np.float32 if name in made else np.float64, about), (), values, k0)
 
     def _volume(self, name: str, dtype: npt.DTypeLike, about: Mapping[str, Any]) -> zarr.Array[Any]:
         if name not in self._volumes:

@@ -16,7 +16,13 @@ STRUCTURE_FILTER = "OnlyIncludeIfInRTStructure"
 DOSE_VOLUMES = {"DoseToWater": "dose_to_water", "DoseToMedium": "dose_to_medium"}
 _UNITS = {"DoseToWater": "Gy", "DoseToMedium": "Gy", "ProtonLET": "MeV/mm/(g/cm3)", "Fluence": "/mm2"}
 _SPECIES_OF_Z = {z: species for species, z in SPECIES_Z.items()}
-_SPECIES_OF_PARTICLE = {"proton": "H", "alpha": "He"}
+_ROLE_OF_PARTICLE = {"proton": "H", "deuteron": "deuteron", "triton": "triton", "alpha": "He"}
+
+ISOTOPES = {"deuteron": ("H", 2), "triton": ("H", 3)}
+"""Scored apart, these join their element's spectrum by energy per nucleon: species and mass number."""
+
+SPECTRA = (*SPECIES_Z, *ISOTOPES)
+"""Roles of fluence scorers."""
 
 
 def role_of(header: ScorerHeader, parameters: Parameters | None, given: Given) -> str:
@@ -63,7 +69,7 @@ def _fluence_role(header: ScorerHeader) -> str:
         filters = ", ".join(f"{name} = {value}" for name, value in header.filters) or "none"
         raise UnsupportedError(
             f"Fluence with filter {filters}; one filter is read: OnlyIncludeParticlesOfAtomicNumber = Z (1 to 8) or "
-            'OnlyIncludeParticlesNamed = 1 "proton" (or "alpha")'
+            'OnlyIncludeParticlesNamed = 1 "proton" (or "deuteron", "triton", "alpha")'
         )
     if header.binning.mode != "PreStep":
         raise UnsupportedError(
@@ -73,7 +79,7 @@ def _fluence_role(header: ScorerHeader) -> str:
 
 
 def species_of(header: ScorerHeader) -> str | None:
-    """Species by the only filter of an energy-binned fluence scorer, None for any other scorer."""
+    """Species or isotope by the only filter of an energy-binned fluence scorer, None for any other scorer."""
     if header.quantity != "Fluence" or header.binning is None or len(header.filters) != 1:
         return None
     name, value = header.filters[0]
@@ -81,7 +87,7 @@ def species_of(header: ScorerHeader) -> str | None:
     if name == "OnlyIncludeParticlesOfAtomicNumber" and len(words) == 1 and words[0].isdigit():
         return _SPECIES_OF_Z.get(int(words[0]))
     if name == "OnlyIncludeParticlesNamed" and len(words) == 2 and words[0] == "1":
-        return _SPECIES_OF_PARTICLE.get(words[1].lower())
+        return _ROLE_OF_PARTICLE.get(words[1].lower())
     return None
 
 

@@ -20,7 +20,7 @@ from surrogate3d.io.topas_geometry import beam_direction, component_grid, energy
 from surrogate3d.io.topas_grid import ScoredValues, decide_row_order, read_values
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters, sha256
-from surrogate3d.io.topas_roles import STRUCTURE_FILTER, let_definitions
+from surrogate3d.io.topas_roles import ISOTOPES, SPECTRA, STRUCTURE_FILTER, let_definitions
 
 Array = npt.NDArray[np.float64]
 
@@ -72,7 +72,7 @@ class TopasRun:
     @property
     def volume_names(self) -> tuple[str, ...]:
         """Of the volumes that `volumes` gives."""
-        names = tuple(role for role in self.scored if role not in SPECIES_Z)
+        names = tuple(role for role in self.scored if role not in SPECTRA)
         has_deviation = _DEVIATION in self.scored[self.dose_name].header.columns
         return (*names, "dose_std") if has_deviation else names
 
@@ -83,7 +83,7 @@ class TopasRun:
             ValueRangeError: NaN or negative dose or LET.
             FormatError: a scorer that reports another number of histories.
         """
-        found = {name: self._sums(name, k0, k1)[..., 0] for name in self.scored if name not in SPECIES_Z}
+        found = {name: self._sums(name, k0, k1)[..., 0] for name in self.scored if name not in SPECTRA}
         for name in ("LET_d", "LET_t"):
             if name in found:
                 # TOPAS writes 0 where nothing was scored to divide by.
@@ -101,7 +101,11 @@ class TopasRun:
         Raises:
             ValueRangeError: NaN or negative fluence.
         """
-        return self._sums(species, k0, k1).transpose(2, 1, 0, 3)
+        total = self._sums(species, k0, k1).transpose(2, 1, 0, 3)
+        for isotope, (element, _) in ISOTOPES.items():
+            if element == species and isotope in self.scored:
+                total = total + self._sums(isotope, k0, k1).transpose(2, 1, 0, 3)
+        return total
 
     def files_read(self, hashes: Mapping[Path, str] | None = None) -> tuple[FileRead, ...]:
         """What goes into a field, with SHA-256: from `hashes` where they are there, else computed."""
@@ -125,7 +129,8 @@ class TopasRun:
 
     def _sums(self, role: str, k0: int, k1: int) -> Array:
         scored = self.scored[role]
-        values = scored.energy_slab(k0, k1, "Sum")
+        # A view in the order of the file: turning the axes of a spectrum costs more than reading it.
+        values = scored.slab(k0, k1)[..., scored.header.columns.index("Sum")]
         _refuse_impossible(values, scored, k0)
         if _ACTIVE in scored.header.columns:
             self._require_histories(scored.energy_slab(k0, k1, _ACTIVE), scored)
@@ -238,28 +243,39 @@ def _refuse_impossible(values: Array, scored: ScoredValues, k0: int) -> None:
 
 
 def _edges(scored: Mapping[str, ScoredValues], parameters: Parameters | None) -> dict[str, Array]:
-    edges = {}
-    for species in (role for role in SPECIES_Z if role in scored):
-        header = scored[species].header
-        if parameters is not None:
-            total_mev = energy_edges(parameters, header)
-        elif header.binning is not None:
-            total_mev = header.binning.edges
-        edges[species] = total_mev / SPECIES_A[species]
+    """Edges per nucleon, by species; isotopes must have those of their element."""
+    edges = {s: _total_mev(scored[s].header, parameters) / SPECIES_A[s] for s in SPECIES_Z if s in scored}
     counts = {species: len(values) - 1 for species, values in edges.items()}
     if len(set(counts.values())) > 1:
         raise UnsupportedError(f"species have different numbers of energy bins ({counts}); use the same EBins for all")
+    for isotope, (element, A) in ISOTOPES.items():
+        if isotope in scored:
+            own = _total_mev(scored[isotope].header, parameters) / A
+            if element not in edges or own.shape != edges[element].shape or not np.allclose(own, edges[element], 1e-4):
+                raise UnsupportedError(
+                    f"{scored[isotope].files[0].name}: to join {element}, the bins of {isotope}s must be {A} times "
+                    "those of a scorer of protons alone; write the scorers with surrogate3d topas scorers --isotopes"
+                )
     return edges
 
 
+def _total_mev(header: ScorerHeader, parameters: Parameters | None) -> Array:
+    if parameters is not None:
+        return energy_edges(parameters, header)
+    if header.binning is None:
+        raise FormatError(f"{header.scorer}: expected energy bins, found none")
+    return header.binning.edges
+
+
 def _notes(scored: Mapping[str, ScoredValues], parameters: Parameters | None) -> Iterable[str]:
+    apart = {name for isotope in ISOTOPES if isotope in scored for name in (isotope, ISOTOPES[isotope][0])}
     for role, values in scored.items():
         name, header = values.files[0].name, values.header
         if header.notes:
             yield f"{name}: {' '.join(header.notes)}"
         if values.n_missing:
             yield f"{name}: {values.n_missing} voxels left out by {header.sparse!r} are taken as 0"
-        if header.filters and header.filters[0][0] == "OnlyIncludeParticlesNamed":
+        if header.filters[:1] and header.filters[0][0] == "OnlyIncludeParticlesNamed" and role not in apart:
             yield f"{name}: {header.filters[0][1]} stands for all {role}"
         number = header.version_number
         threads = parameters.integer("Ts/NumberOfThreads", 1) if parameters else 0

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import zarr
+from numcodecs import Blosc
 from zarr.codecs import BloscCodec
 from zarr.storage import MemoryStore
 
@@ -26,6 +29,12 @@ PLANES_BYTES = 256e6
 """Of one species that are held at a time while a field is written; it bounds the depth of its chunks along k."""
 
 
+_BLOSC = Blosc(cname="lz4", clevel=5, shuffle=Blosc.BITSHUFFLE)
+"""The codec of `new_array`, for `GroupWriter.put`."""
+
+_THREADS = min(4, os.cpu_count() or 1)
+
+
 def chunk_depth(shape: tuple[int, ...]) -> int:
     """Planes along k of a chunk of an array (species, bin, i, j, k), so that few bytes are held while it is written."""
     plane = 4 * int(np.prod(shape[1:-1]))
@@ -35,11 +44,12 @@ def chunk_depth(shape: tuple[int, ...]) -> int:
 class GroupWriter:
     """A zarr v3 group that is written piece by piece and never held whole.
 
-    zarr fills it in memory, compressed; `flush` then saves that from this thread. (zarr's own store writes from threads
-    that go on after an error or an interrupt, and so make again what `atomic_directory` has just removed.)
+    zarr makes the metadata in memory, and `flush` saves it from this thread; chunks are encoded and saved by `put`.
+    (zarr's own store writes from threads that go on after an error or an interrupt, and so make again what
+    `atomic_directory` has just removed; and it turns the axes of Monte Carlo output several times slower.)
 
     Attributes:
-        group: to create arrays in and to assign to; an assignment must cover whole chunks.
+        group: to create arrays in; small arrays may be assigned to.
         hashes: SHA-256 and size of every file that was saved, by relative name.
     """
 
@@ -49,22 +59,49 @@ class GroupWriter:
         self.hashes: dict[str, tuple[str, int]] = {}
         self.group = zarr.create_group(store=MemoryStore(self._files), zarr_format=3)
 
-    def flush(self) -> list[str]:
-        """Save what is in memory and let go of it; returns the names of the files."""
-        names = list(self._files)
-        for name in names:
-            content = self._files.pop(name).to_bytes()
-            file = self._path / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-            self.hashes[name] = (hashlib.sha256(content).hexdigest(), len(content))
-        return names
+    def put(self, array: zarr.Array[Any], lead: tuple[int, ...], values: npt.NDArray[Any], k0: int) -> None:
+        """Encode and save the planes [k0, k0 + n) of an array; k0 is a multiple of the chunks' depth.
+
+        Args:
+            array: of this group.
+            lead: species, where the array has that axis.
+            values: (bin, i, j, n) or (i, j, n): all of the planes.
+            k0: the first plane.
+        """
+        shape = array.chunks[len(lead) :]
+        nx, ny, depth = shape[-3:]
+        inner = (0,) * (values.ndim - 3)
+        corners = [(i, j) for i in range(0, values.shape[-3], nx) for j in range(0, values.shape[-2], ny)]
+
+        def save(corner: tuple[int, int]) -> None:
+            i, j = corner
+            chunk = np.full(shape, np.nan, array.dtype)  # chunks at the end of the grid are stored whole
+            block = values[..., i : i + nx, j : j + ny, :]
+            # Two copies, each within the cache: first what lies together, then the turn of the axes.
+            local = np.ascontiguousarray(block.T)
+            chunk[tuple(slice(0, n) for n in block.shape)] = local.T
+            key = array.metadata.encode_chunk_key((*lead, *inner, i // nx, j // ny, k0 // depth))
+            self._save(f"{array.path}/{key}", bytes(_BLOSC.encode(chunk)))
+
+        with ThreadPoolExecutor(_THREADS) as pool:  # joined before anything is removed
+            list(pool.map(save, corners))
+
+    def flush(self) -> None:
+        """Save what zarr holds in memory, and let go of it."""
+        for name in list(self._files):
+            self._save(name, self._files.pop(name).to_bytes())
 
     def finish(self, attributes: Mapping[str, Any]) -> None:
         """Save the rest, with our attributes (plain data, numpy scalars) under one key."""
         plain = json.loads(json.dumps(dict(attributes), default=_plain))
         self.group.update_attributes({ATTRIBUTE: plain})
         self.flush()
+
+    def _save(self, name: str, content: bytes) -> None:
+        file = self._path / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        self.hashes[name] = (hashlib.sha256(content).hexdigest(), len(content))
 
 
 @contextmanager
@@ -128,12 +165,18 @@ def new_array(
 ) -> zarr.Array[Any]:
     """Create an array (i, j, k), (species, i, j, k) or (species, bin, i, j, k), chunks `depth` planes deep."""
     lead, (nx, ny, _) = shape[:-3], shape[-3:]
+    # Thin chunks are wide, and those of single volumes wider: few files of some hundred kB each.
+    edge = (
+        CHUNK_VOXELS
+        * 2 ** int(np.log2(CHUNK_VOXELS / depth) / 2)
+        * (4 if len(lead) < 2 and depth < CHUNK_VOXELS else 1)
+    )
     return group.create_array(
         name=name,
         shape=shape,
         dtype=dtype,
         # One species a chunk: conversion reads one file after the other.
-        chunks=(*(1 for _ in lead[:1]), *lead[1:], min(CHUNK_VOXELS, nx), min(CHUNK_VOXELS, ny), depth),
+        chunks=(*(1 for _ in lead[:1]), *lead[1:], min(edge, nx), min(edge, ny), depth),
         # Measured on Monte Carlo spectra: lz4 writes twice as fast as zstd, and the files are 1.3 times as large.
         compressors=BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"),
         fill_value=float("nan"),

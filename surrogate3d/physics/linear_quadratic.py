@@ -87,6 +87,39 @@ def RBE10(alpha: npt.ArrayLike, beta: npt.ArrayLike, alpha_x: npt.ArrayLike, bet
         return np.asarray(D10(alpha_x, beta_x) / D10(alpha, beta))
 
 
+def BED(dose: npt.ArrayLike, dose_per_fraction: npt.ArrayLike, alpha_beta: npt.ArrayLike) -> Floats:
+    """Biologically effective dose of photons: the dose in infinitely small fractions with the same effect.
+
+    D (1 + d / (alpha / beta)), Fowler (1989) doi:10.1259/0007-1285-62-740-679. Of photons in equal fractions it is
+    effect / alpha_x; of ions it is that of the photon dose with their effect, so `dose` is then D_RBE.
+
+    Args:
+        dose: photon dose of all fractions together, Gy.
+        dose_per_fraction: photon dose of one fraction, Gy.
+        alpha_beta: photon alpha over beta, Gy; infinite when there is no quadratic term.
+
+    Returns:
+        BED in Gy, in the broadcast shape.
+
+    Raises:
+        ValueRangeError: alpha over beta is not positive.
+    """
+    ratio = _positive_ratio(alpha_beta)
+    return np.asarray(np.asarray(dose, dtype=float) * (1 + np.asarray(dose_per_fraction, dtype=float) / ratio))
+
+
+def EQD2(dose: npt.ArrayLike, dose_per_fraction: npt.ArrayLike, alpha_beta: npt.ArrayLike) -> Floats:
+    """Photon dose in fractions of 2 Gy with the same BED; arguments and errors as for `BED`."""
+    return np.asarray(BED(dose, dose_per_fraction, alpha_beta) / (1 + 2 / _positive_ratio(alpha_beta)))
+
+
+def _positive_ratio(alpha_beta: npt.ArrayLike) -> Floats:
+    ratio = np.asarray(alpha_beta, dtype=float)
+    if not (ratio > 0).all():
+        raise ValueRangeError(f"BED and EQD2 need a positive alpha over beta in Gy, found {float(np.min(ratio)):g}")
+    return ratio
+
+
 def lea_catcheside(repair_rate: npt.ArrayLike, duration: npt.ArrayLike) -> Floats:
     """Dose-protraction factor G of the quadratic term for irradiation at constant rate.
 

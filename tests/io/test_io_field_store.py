@@ -129,7 +129,7 @@ def test_zarr_alone_tells_what_the_arrays_are(path, field):
     group = zarr.open_group(path, mode="r", use_consolidated=False)
     fluence = group["spectra/fluence"]
     assert fluence.metadata.dimension_names == ("species", "bin", "i", "j", "k")
-    assert fluence.chunks == (1, 5, 32, 3, 4), "all energy bins of a voxel in one chunk"
+    assert fluence.chunks == (1, 5, 35, 3, 4), "all energy bins of a voxel in one chunk"
     assert fluence.dtype == np.float32
     assert fluence.attrs["unit"] == "1/mm^2"
     assert np.isnan(fluence.fill_value)

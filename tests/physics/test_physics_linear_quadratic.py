@@ -39,6 +39,36 @@ def test_RBE_at_dose_goes_to_RBEmax_and_to_RBEmin() -> None:
     assert np.isnan(lq.RBE_at_dose(0.0, 0.0, ax, bx))
 
 
+def test_BED_and_EQD2_are_those_of_the_textbook() -> None:
+    # 35 fractions of 2 Gy at alpha/beta 10 Gy: BED 84 Gy; 20 of 2.75 Gy at 3 Gy: 105.4 Gy, EQD2 63.25 Gy (Fowler 1989)
+    assert lq.BED(70.0, 2.0, 10.0) == pytest.approx(84.0, rel=1e-14)
+    assert lq.EQD2(70.0, 2.0, 10.0) == pytest.approx(70.0, rel=1e-14)
+    assert lq.BED(55.0, 2.75, 3.0) == pytest.approx(55 * (1 + 2.75 / 3), rel=1e-14)
+    assert lq.EQD2(55.0, 2.75, 3.0) == pytest.approx(63.25, rel=1e-12)
+
+
+def test_BED_is_effect_over_alpha_x_for_fractionated_photons() -> None:
+    rng = np.random.default_rng(4)
+    d, alpha, beta, n = rng.uniform(0.1, 8, 100), rng.uniform(0.05, 1, 100), rng.uniform(0.001, 0.2, 100), 7
+    np.testing.assert_allclose(lq.BED(n * d, d, alpha / beta), n * lq.effect(d, alpha, beta) / alpha, rtol=1e-12)
+    # so many fractions of 2 Gy have the same effect
+    fractions = lq.EQD2(n * d, d, alpha / beta) / 2
+    np.testing.assert_allclose(fractions * lq.effect(2.0, alpha, beta), n * lq.effect(d, alpha, beta), rtol=1e-12)
+
+
+def test_without_a_quadratic_term_BED_and_EQD2_are_the_dose() -> None:
+    assert lq.BED(12.0, 3.0, np.inf) == 12.0
+    assert lq.EQD2(12.0, 3.0, np.inf) == 12.0
+
+
+@pytest.mark.parametrize("ratio", [0.0, -3.0, float("nan")])
+def test_an_impossible_alpha_over_beta_is_refused(ratio: float) -> None:
+    with pytest.raises(ValueRangeError, match="positive alpha over beta"):
+        lq.BED(12.0, 3.0, ratio)
+    with pytest.raises(ValueRangeError, match="positive alpha over beta"):
+        lq.EQD2(12.0, 3.0, ratio)
+
+
 def test_lea_catcheside_is_the_double_integral() -> None:
     # G = (2 / T^2) Int_0^T Int_0^t exp(-mu (t - s)) ds dt, by the midpoint rule
     mu, T, n = 2.5, 0.8, 2000
