@@ -1,6 +1,7 @@
 """Headers of TOPAS binned scorers: the '#' lines of a CSV file, or a whole `.binheader`.
 
 Order and wording of the lines are those of OpenTOPAS scoring/TsVBinnedScorer.cc (PrintHeader), read up to v4.2.2.
+Every binned scorer is parsed: boxes, cylinders, spheres and surfaces, energy and time bins. `require_box` asks more.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, UnsupportedError
+
+ShapeKind = Literal["box", "cylinder", "sphere", "surface", "single"]
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
 _AXIS = re.compile(rf"^(X|Y|Z|R|Phi|Theta) in (\d+) bins? +of {_NUMBER} (\w+)$")
@@ -31,7 +35,12 @@ _BINNING_MODES = {
     "primary track energy": "PrimaryTrack",
     "time": "Time",
 }
-_EXPLANATIONS = ("Warning", "Total ", "The value", "See console", "We believe", "but at least", "Such hits")
+_SHAPES: dict[tuple[str, ...], ShapeKind] = {
+    (): "single",
+    ("X", "Y", "Z"): "box",
+    ("R", "Phi", "Z"): "cylinder",
+    ("R", "Phi", "Theta"): "sphere",
+}
 
 
 @dataclass(frozen=True)
@@ -130,6 +139,16 @@ class ScorerHeader:
         return (i, j, k)
 
     @property
+    def shape_kind(self) -> ShapeKind:
+        """What the bins divide; "single" when there is one bin, of which the header does not say the shape."""
+        return "surface" if self.on_surface else _SHAPES[tuple(axis.name for axis in self.axes)]
+
+    @property
+    def is_ratio(self) -> bool:
+        """Whether Sum holds a ratio of two scorers (LET, RBE): its Mean and Standard_Deviation mean nothing."""
+        return self.quantity.endswith("LET") or self.quantity.startswith("RBE_")
+
+    @property
     def version_number(self) -> tuple[int, int, int] | None:
         """(major, minor, patch), or None when the string has another form."""
         found = re.match(r"^(\d+)\.(\d+)(?:\.p?(\d+))?(?:_\w+)?$", self.version)
@@ -158,20 +177,46 @@ def parse_header(lines: list[str], where: str) -> ScorerHeader:
 
     Raises:
         FormatError: a line is unknown, or a line that every header has is missing.
-        UnsupportedError: surface scorer, cylinder or sphere, or time bins.
+        UnsupportedError: a volume histogram, or no statistics.
     """
     header = _EMPTY
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix("#").strip()
         if text:
             header = _read_line(header, text, f"{where}, line {number}")
+    _require_whole(header, where)
+    return header
+
+
+def _require_whole(header: ScorerHeader, where: str) -> None:
     for field in ("version", "scorer", "component", "quantity"):
         if not getattr(header, field):
             raise FormatError(f"{where}: TOPAS header without {field}; the file may be cut or edited")
-    if len(header.axes) not in (0, 3):
-        raise FormatError(f"{where}: expected three lines of spatial bins, found {len(header.axes)}")
-    _refuse_unsupported(header, where)
-    return header
+    names = tuple(axis.name for axis in header.axes)
+    if names not in _SHAPES:
+        raise FormatError(
+            f"{where}: expected three lines of spatial bins (X, Y, Z; R, Phi, Z; or R, Phi, Theta), found {len(names)}"
+            f" ({', '.join(names)})"
+        )
+    if any(axis.n < 1 for axis in header.axes):
+        raise FormatError(f"{where}: expected at least one bin on each axis, found {header.shape}")
+    if not header.columns:
+        raise UnsupportedError(f"{where}: no statistics columns (volume histogram only); report at least Sum")
+
+
+def require_box(header: ScorerHeader, where: str) -> None:
+    """Refuse what is no box of voxels X, Y, Z (or one single bin) in space, or changes with time.
+
+    Raises:
+        UnsupportedError: surface scorer, cylinder or sphere, or time bins.
+    """
+    if header.shape_kind == "surface":
+        raise UnsupportedError(f"{where}: surface scorer on {header.component}; a voxel box is needed here")
+    if header.shape_kind in ("cylinder", "sphere"):
+        names = ", ".join(axis.name for axis in header.axes)
+        raise UnsupportedError(f"{where}: bins in {names} ({header.shape_kind}); a voxel box X, Y, Z is needed here")
+    if header.binning and header.binning.mode == "Time":
+        raise UnsupportedError(f"{where}: time bins; values of all times are needed here, score without TimeBins")
 
 
 def read_header(path: Path) -> ScorerHeader:
@@ -224,13 +269,23 @@ def _read_line(header: ScorerHeader, text: str, where: str) -> ScorerHeader:
         return replace(header, axes=(*header.axes, axis))
     if found := _BINNING.match(text):
         return replace(header, binning=_binning(found, where))
-    if text.startswith(_EXPLANATIONS):
+    if text.startswith("Warning:"):
         return replace(header, notes=(*header.notes, text))
-    if text.startswith("Results for Scorer:"):
-        raise UnsupportedError(f"{where}: a volume histogram; voxel values are read, not histograms")
+    if text.startswith("Results for Scorer:") or " Volume Histogram over " in text:
+        raise UnsupportedError(
+            f"{where}: a volume histogram (_VolHist), not values of voxels; read the scorer's own file"
+        )
     if found := _QUANTITY.match(text):
-        return replace(header, quantity=found[1], unit=found[2] or "1", columns=tuple(found[3].split()))
+        return _set_quantity(header, found, where)
+    if header.notes and not header.axes and not header.quantity:
+        return replace(header, notes=(*header.notes, text))  # warnings go on over several lines
     raise FormatError(f"{where}: unknown line in a TOPAS header: {text!r}")
+
+
+def _set_quantity(header: ScorerHeader, found: re.Match[str], where: str) -> ScorerHeader:
+    if header.quantity:
+        raise FormatError(f"{where}: a second quantity {found[1]!r} after {header.quantity!r}; were files joined?")
+    return replace(header, quantity=found[1], unit=found[2] or "1", columns=tuple(found[3].split()))
 
 
 def _binning(found: re.Match[str], where: str) -> Binning:
@@ -241,21 +296,11 @@ def _binning(found: re.Match[str], where: str) -> Binning:
         raise FormatError(f"{where}: {binning.n} bins from {binning.low} to {binning.high} are not ascending")
     linear, logarithmic = binning.high - binning.low, math.log10(binning.high / binning.low) if binning.low > 0 else 0.0
     # Six significant digits are printed; a header that fits neither reading was edited.
-    if not any(math.isclose(binning.width * binning.n, span, rel_tol=1e-4) for span in (linear, logarithmic)):
-        raise FormatError(
-            f"{where}: {binning.n} bins of {binning.width} do not fill {binning.low} to {binning.high}, "
-            f"neither linearly ({linear:.6g}) nor in log10 ({logarithmic:.6g})"
-        )
-    return binning
-
-
-def _refuse_unsupported(header: ScorerHeader, where: str) -> None:
-    names = tuple(axis.name for axis in header.axes)
-    if header.on_surface:
-        raise UnsupportedError(f"{where}: surface scorer on {header.component}; only volume scorers are read")
-    if header.axes and names != ("X", "Y", "Z"):
-        raise UnsupportedError(f"{where}: bins in {', '.join(names)} (cylinder or sphere); only boxes X, Y, Z are read")
-    if header.binning and header.binning.mode == "Time":
-        raise UnsupportedError(f"{where}: time bins are not read; score without TimeBins")
-    if not header.columns:
-        raise UnsupportedError(f"{where}: no statistics columns (volume histogram only); report at least Sum")
+    fits = [math.isclose(binning.width * binning.n, span, rel_tol=1e-4) for span in (linear, logarithmic)]
+    if any(fits) and not all(fits):
+        return binning
+    verdict = "both linearly and" if all(fits) else "neither linearly nor"
+    raise FormatError(
+        f"{where}: {binning.n} bins of {binning.width} from {binning.low} to {binning.high} fit {verdict} in log10 "
+        f"(expected a total width of {linear:.6g} or {logarithmic:.6g}, found {binning.width * binning.n:.6g})"
+    )

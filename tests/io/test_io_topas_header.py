@@ -2,11 +2,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from topas_writer import BOX as BOX_AXES
+from topas_writer import CYLINDER, SPHERE
+from topas_writer import header as head_text
 
 from surrogate3d.errors import FormatError, UnsupportedError
-from surrogate3d.io.topas_header import parse_header, read_header
+from surrogate3d.io.topas_header import parse_header, read_header, require_box
 
 FIXTURE = Path(__file__).parents[1] / "fixtures" / "topas"
+TOPAS2NUMPY = Path(__file__).parents[2].parent / "shared" / "data" / "topas" / "topas2numpy"
+VERSIONS = ("1.2_expanded", "2.0.p3_expanded", "3.2", "3.9", "4.0", "4.1.p1", "4.2.p3", "4.3")
+STATISTICS = ("Sum", "Mean", "Histories_with_Scorer_Active", "Count_in_Bin", "Second_Moment", "Variance")
+STATISTICS += ("Standard_Deviation", "Min", "Max")
 
 TOP = ["# TOPAS Version: 4.2.p1", "# Parameter File: run.txt", "# Results for scorer: Dose"]
 BOX = [
@@ -16,6 +23,15 @@ BOX = [
     "# Z in 40 bins of 0.5 cm",
 ]
 DOSE = "# DoseToWater ( Gy ) : Sum   "
+MODES = [
+    ("incident track energy", "MeV", "IncidentTrack", 3),
+    ("pre-step energy", "MeV", "PreStep", 2),
+    ("energy deosited in step", "MeV", "DepositedInStep", 2),
+    ("energy deposited in step", "MeV", "DepositedInStep", 2),
+    ("primary track energy", "MeV", "PrimaryTrack", 2),
+    ("time", "ns", "Time", 2),
+]
+"""Words of the header, unit, mode, columns beside the bins."""
 
 
 def parse(*lines):
@@ -106,22 +122,96 @@ def test_units(line, quantity, unit):
     assert (header.quantity, header.unit, header.columns) == (quantity, unit, ("Sum",))
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("words", "unit", "mode", "extra"), MODES)
+@pytest.mark.parametrize("columns", [("Sum",), STATISTICS, STATISTICS[::-1], ("Max", "Sum", "Count_in_Bin")])
+def test_every_version_statistic_and_binning(version, words, unit, mode, extra, columns):
+    lines = head_text(
+        "F",
+        "Fluence ( /mm2 )",
+        (2, 1, 40),
+        version=version,
+        columns=columns,
+        binning=(
+            f"Binned by {words} in 10 bins of 10 {unit} from 0 {unit} to 100 {unit}",
+            # The sentence is wrong for primary track energy in every version: the mode decides, not it.
+            "First bin is underflow, next to last bin is overflow.",
+        ),
+    ).splitlines()
+    assert ("scorer:" in lines[2]) == (version >= "3.9")
+    header = parse(*lines)
+    assert header.binning is not None
+    assert (header.binning.mode, header.n_energy) == (mode, 10 + extra)
+    assert (header.version, header.columns, header.shape) == (version, tuple(columns), (2, 1, 40))
+    assert header.version_number is not None
+    np.testing.assert_allclose(header.binning.edges, np.arange(11) * 10)
+
+
 @pytest.mark.parametrize(
-    ("words", "mode", "columns"),
+    ("axes", "shape", "kind"),
     [
-        ("incident track energy", "IncidentTrack", 13),
-        ("pre-step energy", "PreStep", 12),
-        ("energy deosited in step", "DepositedInStep", 12),
-        ("primary track energy", "PrimaryTrack", 12),
+        (BOX_AXES, (2, 3, 4), "box"),
+        (CYLINDER, (3, 1, 2), "cylinder"),
+        (SPHERE, (3, 4, 2), "sphere"),
+        (BOX_AXES, (1, 1, 1), "single"),
+        (CYLINDER, (1, 1, 1), "single"),  # one bin: the header does not say of what
     ],
 )
-def test_binning_modes_and_their_extra_columns(words, mode, columns):
-    header = binned(
-        f"# Binned by {words} in 10 bins of 10 MeV from 0 MeV to 100 MeV",
-        "# First bin is underflow, next to last bin is overflow, last bin is for case of no incident track.",
+def test_kinds_of_shapes(axes, shape, kind):
+    header = parse(*head_text("Dose", "DoseToWater ( Gy )", shape, axes=axes).splitlines())
+    assert (header.shape_kind, header.shape) == (kind, shape)
+
+
+def test_surface_and_component_paths():
+    surface = parse(*TOP, "# Scored on surface: Phantom/ZPlusSurface", *BOX[1:], "# SurfaceTrackCount : Sum   ")
+    assert (surface.shape_kind, surface.component) == ("surface", "Phantom/ZPlusSurface")
+    dose = parse(*TOP, "# Scored in component: Patient/RTDoseGrid", *BOX[1:], DOSE)
+    assert (dose.shape_kind, dose.component) == ("box", "Patient/RTDoseGrid")
+
+
+def test_several_filters_and_a_scorer_split_by_time():
+    header = parse(
+        *TOP[:2],
+        "# Results for scorer: DoseAtPhantom-image1",
+        '# Filtered by: OnlyIncludeIfIncidentParticlesNamed = 2 "proton" "alpha"',
+        "# Filtered by: OnlyIncludeParticlesWithInitialKEAbove = 10 MeV",
+        *BOX,
+        DOSE,
     )
-    assert header.binning is not None
-    assert (header.binning.mode, header.n_energy) == (mode, columns)
+    assert header.scorer == "DoseAtPhantom-image1"
+    assert header.filters == (
+        ("OnlyIncludeIfIncidentParticlesNamed", '2 "proton" "alpha"'),
+        ("OnlyIncludeParticlesWithInitialKEAbove", "10 MeV"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("quantity", "ratio"),
+    [("ProtonLET", True), ("RBE_McNamara", True), ("RBE_MKMLET", True), ("DoseToWater", False), ("Fluence", False)],
+)
+def test_quantities_that_are_ratios(quantity, ratio):
+    assert parse(*TOP, *BOX, f"# {quantity} : Sum   ").is_ratio == ratio
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "shape", "unit", "version"),
+    [
+        ("Dose.csv", "box", (1, 1, 300), "Gy", (2, 0, 0)),
+        ("Dose.binheader", "box", (1, 1, 40), "Gy", (2, 0, 3)),
+        ("SurfaceTracks.csv", "surface", (10, 10, 1), "1", (2, 0, 3)),
+    ],
+)
+def test_real_headers_of_topas_2(name, kind, shape, unit, version):
+    if not (TOPAS2NUMPY / name).is_file():
+        pytest.skip(f"{name} is not beside the repository")
+    header = read_header(TOPAS2NUMPY / name)
+    assert (header.shape_kind, header.shape, header.unit, header.version_number) == (kind, shape, unit, version)
+
+
+def test_real_rbe_headers_are_ratios_without_a_unit(topas_data):
+    for model in ("McNamara", "Wedenberg", "Carabe"):
+        header = read_header(topas_data("proton_rbe_v79") / f"p_sobp_{model}_RBE.csv")
+        assert (header.quantity, header.unit, header.is_ratio) == (f"RBE_{model}", "1", True)
 
 
 def test_single_voxel_has_no_axis_lines():
@@ -154,29 +244,52 @@ def test_every_warning_of_the_source_is_kept():
         "We believe this error is due to an unsolved bug in Geant4 parallel world handling.",
         "Total number of steps not scored for this reason: 1",
         "Total amount of energy not scored for this reason: 0.1 MeV",
-        "Warning: One of your filters was based on the energy or momentum of the parent particle",
-        "but at least one hit resulted from a primary that was already inside the scoring component",
+        "Warning: Some voxels/bins in the primary scorer did not correspond to an entry in the sub-scorer "
+        "(or sub-sub-scorers).",
+        "The value of the combined scorer for those voxels/bins has been set to 0.",
+        "Total number of voxels/bins set to 0 due to this mismatch: 116",
+        "Warning: One of your filters was based on the energy or momentum of the parent particle that was incident on "
+        "the scoring component,",
+        "but at least one hit resulted from a primary that was already inside the scoring component when it was "
+        "generated.",
         "Such hits are always left out by this incident particle filter.",
         "Total number of hits not scored for this reason:123",
     ]
-    header = parse(*TOP, BOX[0], *(f"# {w}" for w in warnings), *BOX[1:], DOSE)
-    assert list(header.notes) == warnings
+    for shape in ((2, 3, 4), (1, 1, 1)):
+        header = parse(*head_text("D", "DoseToWater ( Gy )", shape, warnings=warnings).splitlines())
+        assert list(header.notes) == warnings
+        assert (header.shape, header.quantity) == (shape, "DoseToWater")
 
 
 @pytest.mark.parametrize(
     ("lines", "word"),
     [
-        ([*TOP, "# Scored on surface: Phantom/ZPlusSurface", *BOX[1:], DOSE], "surface"),
-        (
-            [*TOP, BOX[0], "# R in 2 bins of 1 cm", "# Phi in 1 bin  of 360 deg", "# Z in 4 bins of 1 cm", DOSE],
-            "cylinder",
-        ),
+        ([*TOP, "# Scored on surface: Phantom/ZPlusSurface", *BOX[1:], DOSE], "surface scorer on Phantom"),
+        (head_text("D", "DoseToWater ( Gy )", (2, 1, 4), axes=CYLINDER).splitlines(), "R, Phi, Z .cylinder"),
+        (head_text("D", "DoseToWater ( Gy )", (2, 1, 4), axes=SPHERE).splitlines(), "R, Phi, Theta .sphere"),
         ([*TOP, *BOX, DOSE, "# Binned by time in 2 bins of 5 ns from 0 ns to 10 ns"], "time bins"),
-        ([*TOP[:2], "# Results for Scorer: Dose"], "volume histogram"),
+    ],
+)
+def test_a_box_is_required_by_name(lines, word):
+    header = parse(*lines)
+    with pytest.raises(UnsupportedError, match=word):
+        require_box(header, "Dose.csv")
+
+
+def test_boxes_and_single_voxels_are_boxes():
+    for shape in ((2, 3, 4), (1, 1, 1)):
+        require_box(parse(*head_text("D", "DoseToWater ( Gy )", shape).splitlines()), "Dose.csv")
+
+
+@pytest.mark.parametrize(
+    ("lines", "word"),
+    [
+        ([*TOP[:2], "# Results for Scorer: Dose", "# Scored in component: Phantom"], "a volume histogram"),
+        ([*TOP, BOX[0], "# Cumulative Volume Histogram over number of voxels: 24"], "a volume histogram"),
         ([*TOP, *BOX, "# DoseToWater ( Gy ) : "], "no statistics"),
     ],
 )
-def test_what_is_not_read_is_refused_by_name(lines, word):
+def test_what_holds_no_values_of_voxels_is_refused_by_name(lines, word):
     with pytest.raises(UnsupportedError, match=word):
         parse(*lines)
 
@@ -186,9 +299,15 @@ def test_what_is_not_read_is_refused_by_name(lines, word):
     [
         ([*TOP, *BOX], "without quantity"),
         ([TOP[0], *TOP[2:], *BOX[:3], DOSE], "three lines of spatial bins"),
+        ([*TOP, BOX[0], *BOX[:0:-1], DOSE], r"three lines of spatial bins.*found 3 \(Z, Y, X\)"),
+        ([*TOP, *BOX[:3], "# Z in 0 bins of 0.5 cm", DOSE], "at least one bin"),
+        ([*TOP, *BOX, DOSE, DOSE], "line 9: a second quantity"),
         ([*TOP, *BOX, DOSE, "# something new"], "line 9: unknown line"),
         ([*TOP, *BOX, DOSE, "# Binned by colour in 2 bins of 5 MeV from 0 MeV to 10 MeV"], "unknown binning"),
-        ([*TOP, *BOX, DOSE, "# Binned by pre-step energy in 2 bins of 7 MeV from 1 MeV to 10 MeV"], "do not fill"),
+        ([*TOP, *BOX, DOSE, "# Binned by pre-step energy in 2 bins of 7 MeV from 1 MeV to 10 MeV"], "fit neither"),
+        ([*TOP, *BOX, DOSE, "# Binned by pre-step energy in 2 bins of 7 MeV from 10 MeV to 1 MeV"], "not ascending"),
+        # log10(1.16739 / 0.1) = 1.06722 and 1.16739 - 0.1 = 1.06739: six digits do not tell one from the other.
+        ([*TOP, *BOX, DOSE, "# Binned by pre-step energy in 1 bins of 1.0673 MeV from 0.1 MeV to 1.1674 MeV"], "both"),
     ],
 )
 def test_damaged_headers(lines, word):

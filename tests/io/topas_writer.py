@@ -32,12 +32,34 @@ s:Sc/{scorer}/EBinEnergy = "PreStep"
 """
 
 
-def header(scorer, quantity, shape, *, columns=("Sum",), version="4.2.p1", filters=(), binning=(), tail=()):
-    """Header lines in the order of TsVBinnedScorer::PrintHeader; voxels are 2 mm."""
-    lines = [f"TOPAS Version: {version}", "Parameter File: run.txt", f"Results for scorer: {scorer}"]
-    lines += [f"Filtered by: {text}" for text in filters] + ["Scored in component: Grid"]
+BOX = (("X", "cm"), ("Y", "cm"), ("Z", "cm"))
+CYLINDER = (("R", "cm"), ("Phi", "deg"), ("Z", "cm"))
+SPHERE = (("R", "cm"), ("Phi", "deg"), ("Theta", "deg"))
+
+
+def header(
+    scorer,
+    quantity,
+    shape,
+    *,
+    columns=("Sum",),
+    version="4.2.p1",
+    filters=(),
+    binning=(),
+    tail=(),
+    scored="in component: Grid",
+    axes=BOX,
+    warnings=(),
+):
+    """Header lines in the order of TsVBinnedScorer::PrintHeader; bins are 0.2 wide (voxels 2 mm)."""
+    colon = "" if version.startswith(("1.", "2.", "3.2")) else ":"  # since 3.9 at the latest
+    lines = [f"TOPAS Version: {version}", "Parameter File: run.txt", f"Results for scorer{colon} {scorer}"]
+    lines += [f"Filtered by: {text}" for text in filters] + [f"Scored {scored}", *warnings]
     if np.prod(shape) > 1:
-        lines += [f"{a} in {n} {'bin ' if n == 1 else 'bins'} of 0.2 cm" for a, n in zip("XYZ", shape, strict=True)]
+        lines += [
+            f"{axis} in {n} {'bin ' if n == 1 else 'bins'} of 0.2 {unit}"
+            for (axis, unit), n in zip(axes, shape, strict=True)
+        ]
     lines += [f"{quantity} : " + "".join(f"{c}   " for c in columns), *binning, *tail]
     return "".join(f"# {line}\n" for line in lines)
 
