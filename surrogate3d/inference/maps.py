@@ -12,14 +12,14 @@ from surrogate3d.errors import PrescriptionError, UnknownNameError, ValueRangeEr
 from surrogate3d.grid import Field, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import CurveMap
 from surrogate3d.physics.cell_line import CellLine
-from surrogate3d.physics.linear_quadratic import RBE_at_dose
+from surrogate3d.physics.linear_quadratic import BED, EQD2, RBE_at_dose
 
 Floats = npt.NDArray[np.float64]
 
 ALWAYS = ("alpha", "beta", "RBE10", "RBE_ref", "RBE_std", "mask", "out_of_domain")
 """Maps that need no absolute dose."""
 
-PRESCRIBED = ("RBE", "D_RBE", "survival", "effect")
+PRESCRIBED = ("RBE", "D_RBE", "BED", "EQD2", "survival", "effect")
 """Maps at the voxel's own dose: they need a prescription."""
 
 
@@ -69,7 +69,7 @@ def derive_maps(
     fractionation: Fractionation,
     names: tuple[str, ...] | None = None,
 ) -> VolumeSet:
-    """Maps of alpha, beta, RBE, D_RBE, survival with their uncertainty.
+    """Maps of alpha, beta, RBE, D_RBE, BED, EQD2, survival with their uncertainty.
 
     Args:
         curves: predicted survival curves.
@@ -149,9 +149,12 @@ def _at_own_dose(curves: CurveMap, field: Field, line: CellLine, fractions: int)
         )
     effect = effect_at_each(per_fraction, curves.doses, curves.effect)
     RBE = RBE_at_dose(per_fraction, effect, line.alpha_x, line.beta_x)
+    photon, ratio = RBE * per_fraction, line.alpha_beta_x
     return {
         "RBE": curves.volume(RBE),
-        "D_RBE": curves.volume(RBE * per_fraction * fractions),
+        "D_RBE": curves.volume(photon * fractions),
+        "BED": curves.volume(BED(photon * fractions, photon, ratio)),
+        "EQD2": curves.volume(EQD2(photon * fractions, photon, ratio)),
         "effect": curves.volume(fractions * effect),
         "survival": curves.volume(np.exp(-fractions * effect)),
     }

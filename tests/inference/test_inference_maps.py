@@ -87,6 +87,15 @@ def test_maps_at_the_own_dose_by_hand(curves, fractions):
     np.testing.assert_allclose(maps["RBE"].values[MASK], photon / (fractions * d), rtol=1e-5)
 
 
+@pytest.mark.parametrize("fractions", [1, 3])
+def test_BED_is_the_effect_over_alpha_x_and_EQD2_follows(curves, fractions):
+    maps = derive_maps(curves, PRESCRIBED_FIELD, LINE, Fractionation(6.0 / fractions, fractions))
+    BED = maps["effect"].values[MASK].astype(float) / LINE.alpha_x
+    np.testing.assert_allclose(maps["BED"].values[MASK], BED, rtol=1e-5)
+    two_gray = 2 * LINE.alpha_x + 4 * LINE.beta_x  # effect of one fraction of 2 Gy
+    np.testing.assert_allclose(maps["EQD2"].values[MASK], 2 * BED * LINE.alpha_x / two_gray, rtol=1e-5)
+
+
 def test_outside_the_mask_there_is_no_answer(curves):
     maps = derive_maps(curves, PRESCRIBED_FIELD, LINE, Fractionation(6.0))
     for name, volume in maps.items():
