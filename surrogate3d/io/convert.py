@@ -16,7 +16,7 @@ from surrogate3d.io.given import Given
 from surrogate3d.io.prescribe import PrescribeRequest, given_scale, prescribed
 from surrogate3d.io.topas_folder import FileNotRead, FileRead
 from surrogate3d.io.topas_merge import MergedRuns, half_dose, require_one_plan
-from surrogate3d.io.topas_run import open_topas_run
+from surrogate3d.io.topas_run import open_topas_runs
 
 Outside = Mapping[str, Mapping[str, float]]
 
@@ -81,14 +81,14 @@ def read_run(run_dir: Path, *, given: Given | None = None) -> Field:
         given: what the files do not say.
 
     Raises:
-        Surrogate3dError: as `surrogate3d.io.topas_run.open_topas_run`.
+        Surrogate3dError: as `surrogate3d.io.topas_run.open_topas_runs`.
     """
     return convert([run_dir], given=given)[0]
 
 
 def grid_of(run_dir: Path, given: Given | None = None) -> Grid:
     """Grid of a run folder; arguments and errors as `read_run`."""
-    return open_topas_run(Path(run_dir), given).grid
+    return open_topas_runs(Path(run_dir), given)[0].grid
 
 
 def convert(
@@ -110,7 +110,7 @@ def convert(
         GridMismatchError: runs of different geometry.
         QuantityError: runs of different plans or definitions, or the same seed twice.
         PrescriptionError: the prescription cannot be applied.
-        Surrogate3dError: as `surrogate3d.io.topas_run.open_topas_run`.
+        Surrogate3dError: as `surrogate3d.io.topas_run.open_topas_runs`.
     """
     plan = open_plan(run_dirs, dose_scale=dose_scale, prescribe=prescribe, given=given)
     field = _field(plan)
@@ -129,7 +129,7 @@ def open_plan(
         raise QuantityError("expected one or more run folders, found none")
     if dose_scale is not None and prescribe is not None:
         raise PrescriptionError("a dose scale and a prescription exclude each other; give one of them")
-    opened = tuple(open_topas_run(Path(run_dir), given) for run_dir in run_dirs)
+    opened = tuple(run for run_dir in run_dirs for run in open_topas_runs(Path(run_dir), given))
     require_one_plan(opened)
     runs = MergedRuns(opened)
     prescription: Prescription | None = None

@@ -6,13 +6,14 @@ not read, with the reason; what the engine needs and cannot trust is refused.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from surrogate3d.errors import FormatError, GeometryError, QuantityError, UnsupportedError
 from surrogate3d.grid import SPECIES_Z
 from surrogate3d.io.given import Given
+from surrogate3d.io.topas_families import Family, Kind, families
 from surrogate3d.io.topas_header import ScorerHeader, header_lines, is_topas_header, parse_header, require_box
 from surrogate3d.io.topas_parameters import Parameters, read_parameters
 from surrogate3d.io.topas_roles import DOSE_VOLUMES, role_of, species_of
@@ -58,12 +59,22 @@ class Output:
 
 
 @dataclass(frozen=True)
+class Part:
+    """One file of every scorer: all that there is, or one run, time value or increment of a family of files."""
+
+    label: str
+    kind: Kind
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
 class Folder:
     """A run folder, sorted: `parameters` is None only where the user said what it would say."""
 
     parameters: Parameters | None
-    outputs: tuple[Output, ...]
+    parts: tuple[Part, ...]
     not_read: tuple[FileNotRead, ...]
+    notes: tuple[str, ...]
 
 
 def sort_folder(run_dir: Path, given: Given) -> Folder:
@@ -81,8 +92,63 @@ def sort_folder(run_dir: Path, given: Given) -> Folder:
     """
     headers, not_read = _scan(run_dir)
     parameters = _parameters(run_dir, headers, given)
-    outputs = _assign_roles(run_dir.name, headers, parameters, given, not_read)
-    return Folder(parameters, tuple(outputs), tuple(not_read))
+    found = families([path for path, _ in headers], dict(headers), parameters)
+    parts = tuple(_parts(run_dir.name, found, dict(headers), parameters, given, not_read))
+    notes = tuple(f"{family.name}: {note}" for family in found for note in family.notes)
+    return Folder(parameters, parts, tuple(not_read), notes)
+
+
+def _parts(
+    run: str,
+    found: Sequence[Family],
+    headers: Mapping[Path, ScorerHeader],
+    parameters: Parameters | None,
+    given: Given,
+    not_read: list[FileNotRead],
+) -> Iterator[Part]:
+    """The parts of a run: one, unless TOPAS wrote a file for each run, time value or execution."""
+    groups: dict[tuple[str, Kind], list[Path]] = {}
+    for family in found:
+        members, kind = family.members, family.kind
+        if kind == "cumulative_runs":
+            *earlier, last = members
+            not_read += [FileNotRead(run, path.name, f"{last[1].name} holds what it holds, too") for _, path in earlier]
+            members, kind = (("", last[1]),), "single"
+        for label, path in members:
+            groups.setdefault((label, kind), []).append(path)
+    split = {kind for _, kind in groups if kind != "single"}
+    if len(split) > 1:
+        raise UnsupportedError(
+            f"{run}: files are split in different ways ({', '.join(sorted(split))}); give each way a folder of its own"
+        )
+    whole = [path for (_, kind), paths in groups.items() if kind == "single" for path in paths]
+    if not split:
+        yield Part("", "single", tuple(_assign_roles(run, whole, headers, parameters, given, not_read)))
+        return
+    for path in whole:
+        _refuse_unsplit(run, path, headers[path], parameters, given, not_read)
+    for (label, kind), paths in groups.items():
+        if kind != "single":
+            yield Part(label, kind, tuple(_assign_roles(run, paths, headers, parameters, given, not_read)))
+
+
+def _refuse_unsplit(
+    run: str,
+    path: Path,
+    header: ScorerHeader,
+    parameters: Parameters | None,
+    given: Given,
+    not_read: list[FileNotRead],
+) -> None:
+    """A scorer in one file beside others in several cannot be put together with them."""
+    try:
+        role = role_of(header, parameters, given)
+    except UnsupportedError as error:
+        not_read.append(FileNotRead(run, path.name, str(error)))
+        return
+    raise UnsupportedError(
+        f"{run}: {path.name} ({role}) is one file, and other scorers have one for each run or time; split all or none"
+    )
 
 
 def _scan(run_dir: Path) -> tuple[list[tuple[Path, ScorerHeader]], list[FileNotRead]]:
@@ -135,14 +201,16 @@ def _parameters(run_dir: Path, headers: list[tuple[Path, ScorerHeader]], given: 
 
 def _assign_roles(
     run: str,
-    headers: list[tuple[Path, ScorerHeader]],
+    paths: Sequence[Path],
+    headers: Mapping[Path, ScorerHeader],
     parameters: Parameters | None,
     given: Given,
     not_read: list[FileNotRead],
 ) -> list[Output]:
     outputs: dict[str, Output] = {}
     refused: dict[str, str] = {}
-    for path, header in headers:
+    for path in paths:
+        header = headers[path]
         try:
             role = role_of(header, parameters, given)
         except UnsupportedError as error:

@@ -114,8 +114,15 @@ class MergedRuns:
 
     @property
     def halves(self) -> tuple[list[int], ...]:
-        """Positions of the runs in two halves; empty for a single run."""
-        return balanced_halves([run.histories for run in self.runs]) if len(self.runs) > 1 else ()
+        """Positions of the runs in two halves; empty where there is a single simulation."""
+        simulations: dict[str, list[int]] = {}
+        for n, run in enumerate(self.runs):
+            simulations.setdefault(run.simulation, []).append(n)
+        groups = list(simulations.values())
+        if len(groups) < 2:
+            return ()
+        halves = balanced_halves([sum(self.runs[n].histories for n in group) for group in groups])
+        return tuple(sorted(n for group in half for n in groups[group]) for half in halves)
 
     @property
     def half_scales(self) -> tuple[float, ...]:

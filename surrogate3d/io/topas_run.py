@@ -15,7 +15,7 @@ import numpy.typing as npt
 from surrogate3d.errors import FormatError, GeometryError, GridMismatchError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import SPECIES_A, SPECIES_Z, Grid, LetDefinition
 from surrogate3d.io.given import Given
-from surrogate3d.io.topas_folder import FileNotRead, FileRead, Folder, Output, sort_folder
+from surrogate3d.io.topas_folder import FileNotRead, FileRead, Folder, Output, Part, sort_folder
 from surrogate3d.io.topas_geometry import beam_direction, component_grid, energy_edges, given_grid, histories, seed
 from surrogate3d.io.topas_grid import ScoredValues, decide_row_order, read_values
 from surrogate3d.io.topas_header import ScorerHeader
@@ -32,7 +32,8 @@ class TopasRun:
     """What one run folder holds, in the scale of the simulation.
 
     Attributes:
-        name: of the folder.
+        name: of the folder, with the label of a part.
+        simulation: what shares one random sequence: parts of one execution are not independent of each other.
         version: TOPAS banner.
         parameters: of the run; None where there is no parameter file and the user said what it would say.
         grid: of every scorer that is read.
@@ -47,6 +48,7 @@ class TopasRun:
     """
 
     name: str
+    simulation: str
     version: str
     parameters: Parameters | None
     grid: Grid
@@ -146,12 +148,15 @@ class TopasRun:
             )
 
 
-def open_topas_run(run_dir: Path, given: Given | None = None) -> TopasRun:
+def open_topas_runs(run_dir: Path, given: Given | None = None) -> tuple[TopasRun, ...]:
     """Open one run folder.
 
     Args:
         run_dir: folder with the outputs and the parameter file of one run.
         given: what the files do not say.
+
+    Returns:
+        One run; or its parts, whose sum is the run, where TOPAS wrote a file for each run, time value or execution.
 
     Raises:
         FormatError: a file that is needed is cut, inconsistent, or of another run.
@@ -162,24 +167,29 @@ def open_topas_run(run_dir: Path, given: Given | None = None) -> TopasRun:
     """
     given = given or Given()
     folder = sort_folder(run_dir, given)
-    parameters, outputs = folder.parameters, folder.outputs
-    grid = _common_grid(folder, given)
+    return tuple(_open_part(run_dir.name, folder, part, given) for part in folder.parts)
+
+
+def _open_part(name: str, folder: Folder, part: Part, given: Given) -> TopasRun:
+    parameters, outputs = folder.parameters, part.outputs
+    first = part is folder.parts[0]
     scored = _open_all(outputs, given)
-    component = outputs[0].header.component
-    direction = np.asarray(_beam_direction(parameters, given, component), dtype=float)
+    direction = np.asarray(_beam_direction(parameters, given, outputs[0].header.component), dtype=float)
+    label = f"{name} {part.label}" if part.label else name
     return TopasRun(
-        name=run_dir.name,
+        name=label,
+        simulation=label if part.kind == "increments" else name,
         version=outputs[0].header.version,
         parameters=parameters,
-        grid=grid,
+        grid=_common_grid(outputs, parameters, given),
         scored=scored,
         edges_mev_u=_edges(scored, parameters),
         let_definitions=let_definitions({role: s.header for role, s in scored.items()}, parameters),
         beam_direction=direction / np.linalg.norm(direction),
-        histories=_histories(run_dir.name, parameters, given),
-        seed=seed(parameters) if parameters else None,
-        files_not_read=folder.not_read,
-        notes=tuple(_notes(scored, parameters)),
+        histories=_histories(label, folder, part, scored, given),
+        seed=seed(parameters) if parameters and part.kind == "single" else None,
+        files_not_read=folder.not_read if first else (),
+        notes=(*(folder.notes if first else ()), *_notes(scored, parameters)),
     )
 
 
@@ -191,21 +201,37 @@ def _beam_direction(parameters: Parameters | None, given: Given, component: str)
     return given.beam_direction
 
 
-def _histories(run: str, parameters: Parameters | None, given: Given) -> int:
-    if parameters is not None:
-        return histories(parameters, given)
+def _histories(run: str, folder: Folder, part: Part, scored: Mapping[str, ScoredValues], given: Given) -> int:
+    """Of the whole run by its parameters; of a part as it reports, or its share of equal sequential times."""
+    if part.kind in ("runs", "time_values"):
+        return _histories_of_part(run, folder, part, scored)
+    if folder.parameters is not None:
+        return histories(folder.parameters, given)
     if given.histories is None:
         raise GeometryError(f"{run}: without a parameter file the number of histories is not known; give --histories N")
     return given.histories
 
 
-def _common_grid(folder: Folder, given: Given) -> Grid:
-    def grid_of(header: ScorerHeader) -> Grid:
-        if folder.parameters is None:
-            return given_grid(header, given)
-        return component_grid(folder.parameters, header, given.dicom_dir)
+def _histories_of_part(run: str, folder: Folder, part: Part, scored: Mapping[str, ScoredValues]) -> int:
+    for values in scored.values():
+        if _ACTIVE in values.header.columns:
+            return int(np.nanmax(values.energy_slab(0, 1, _ACTIVE)))
+    total, n = histories(folder.parameters) if folder.parameters else 0, len(folder.parts)
+    times = folder.parameters.integer("Tf/NumberOfSequentialTimes", 1) if folder.parameters else 0
+    if part.kind == "runs" and times == n and total % n == 0:
+        return total // n
+    raise UnsupportedError(
+        f"{run}: how many of the histories fell on each of the {n} parts is not known; add Histories to a Report"
+    )
 
-    first, *others = folder.outputs
+
+def _common_grid(outputs: tuple[Output, ...], parameters: Parameters | None, given: Given) -> Grid:
+    def grid_of(header: ScorerHeader) -> Grid:
+        if parameters is None:
+            return given_grid(header, given)
+        return component_grid(parameters, header, given.dicom_dir)
+
+    first, *others = outputs
     grid = grid_of(first.header)
     for output in others:
         what = f"{first.path.name} and {output.path.name}"
