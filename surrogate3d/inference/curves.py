@@ -36,7 +36,8 @@ class CurveMap:
         doses: (dose,) ladder, Gy.
         effect: (voxel, dose) -ln S, in the order of `np.argwhere(mask)`.
         relative_std: (voxel,) predicted relative standard deviation of the effect.
-        out_of_domain: (i, j, k) where the training says nothing; there the answer is that of grouped pooling.
+        out_of_domain: (i, j, k) where the training says nothing; there the answer is that of grouped pooling, or of the
+            table on the voxel alone where beams cross.
         strangest: what puts most of these voxels out of the domain; "" if there are none.
     """
 
@@ -62,7 +63,8 @@ def predict_curves(
     Dose that the spectra do not explain (electrons, heavier ions, recoils: 4-6 % in OpenTOPAS plans) is taken to act
     like the dose that they do explain: the curve is per Gy of scored dose, its shape from the spectrum.
     Where the voxel is out of the model's domain the answer is that of the table on species-grouped pooling, and its
-    deviation is at least what separates the two.
+    deviation is at least what separates the two. Where beams come from several directions there is no axis to pool
+    along: every voxel is out of the domain, and the answer is that of the table on the voxel alone.
 
     Args:
         field: with the low-statistics spectra.
@@ -86,14 +88,16 @@ def predict_curves(
     answers = _members(surrogate, inputs, np.argwhere(turned), index)
     effect, std = _ensemble(answers)
     species = field.spectra.axes.species
-    strange = out_of_domain(surrogate, inputs, species)
+    crossing = field.several_directions
+    strange = out_of_domain(surrogate, inputs, species, crossing)
     outside = strange[turned]
-    pooled = _grouped(inputs, species, index, len(surrogate.tables), np.array(surrogate.card.doses))[:, turned]
+    table_answer = _alone if crossing else _grouped
+    pooled = table_answer(inputs, species, index, len(surrogate.tables), np.array(surrogate.card.doses))[:, turned]
     std[outside] = np.maximum(std[outside], np.abs(effect / pooled - 1).max(axis=0)[outside])
     effect[:, outside] = pooled[:, outside]
     ordered = [_reorder(values, turned, mask, beam) for values in (*effect, std)]
     doses, strange = np.array(surrogate.card.doses), turn_back(strange, *beam) & mask
-    why = strangest(surrogate, inputs, species, turned)
+    why = strangest(surrogate, inputs, species, turned, crossing)
     return CurveMap(mask, doses, np.stack(ordered[:-1], axis=1), ordered[-1], strange, why)
 
 
@@ -112,6 +116,13 @@ def _grouped(
     sums = inputs[:, [0, 2 + line, 2 + n_lines + line]].astype(np.float64)
     alpha, sqrt_beta = pool_accumulators_grouped(sums, species, beam_axis=2)
     return effect_of(doses.reshape(-1, 1, 1, 1), alpha, sqrt_beta**2)
+
+
+def _alone(inputs: npt.NDArray[np.float32], species: tuple[str, ...], line: int, n_lines: int, doses: Floats) -> Floats:
+    """(dose, i, j, k) effect by the table on each voxel's own spectrum; NaN where there is none."""
+    dose, dose_alpha, dose_sqrt_beta = inputs[:, [0, 2 + line, 2 + n_lines + line]].sum(axis=0, dtype=float)
+    known = np.where(dose > 0, dose, np.nan)
+    return effect_of(doses.reshape(-1, 1, 1, 1), dose_alpha / known, (dose_sqrt_beta / known) ** 2)
 
 
 @torch.no_grad()

@@ -17,6 +17,9 @@ from surrogate3d.physics.cell_line import CellLine
 CHANNEL_MARGIN = 0.5
 """How far beyond the training's range a channel may lie, in standard deviations of the channel."""
 
+SEVERAL_BEAMS = "beams from several directions"
+"""What puts every voxel out of the domain of a network that knows single beams."""
+
 SPACING_TOLERANCE = 0.25
 """Largest relative difference in voxel size: the network's filters are in voxels."""
 
@@ -38,7 +41,8 @@ def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
             f"{axes.edges_mev_u[0][-1]:g} MeV/u, the model was trained on {edges.shape[1] - 1} logarithmic ones from "
             f"{edges[0][0]:g} to {edges[0][-1]:g} MeV/u; score those"
         )
-    _require_spacing(field, card)
+    if not field.several_directions:  # then the table answers, which knows no voxel size
+        _require_spacing(field, card)
     _require_let(field, card)
     if field.dose_name != card.dose_name:
         raise BundleError(
@@ -77,30 +81,38 @@ def _require_let(field: Field, card: ModelCard) -> None:
 
 
 def out_of_domain(
-    surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...]
+    surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...], several_directions: bool = False
 ) -> npt.NDArray[np.bool_]:
     """Voxels whose surroundings look unlike anything in training.
 
-    A voxel is out of domain when the beam is of a species that no training beam was, or when a channel of a group that
-    carries at least 1 % of the local dose is outside the range that it had at the voxels trained on.
+    A voxel is out of domain when beams cross, when the beam is of a species that no training beam was, or when a
+    channel of a group that carries at least 1 % of the local dose is outside the range that it had at the voxels
+    trained on.
 
     Args:
         surrogate: the model.
         inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`.
         species: of the groups.
+        several_directions: of the field (`DoseField.several_directions`).
 
     Returns:
         (i, j, k), turned downstream as `inputs` are.
     """
-    if not _knows_beam(surrogate, inputs, species):
+    if several_directions or not _knows_beam(surrogate, inputs, species):
         return np.ones(inputs.shape[2:], dtype=bool)
     return np.asarray(_strange(surrogate, inputs).any(axis=0), dtype=bool)
 
 
 def strangest(
-    surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...], mask: npt.NDArray[np.bool_]
+    surrogate: Surrogate,
+    inputs: npt.NDArray[np.float32],
+    species: tuple[str, ...],
+    mask: npt.NDArray[np.bool_],
+    several_directions: bool = False,
 ) -> str:
     """What puts most voxels of a mask (turned as `inputs`) out of the domain: a channel, or the beam; "" if nothing."""
+    if several_directions:
+        return SEVERAL_BEAMS
     if not _knows_beam(surrogate, inputs, species):
         return "the ion of the beam"
     counts = _strange(surrogate, inputs)[:, mask].sum(axis=1)

@@ -9,7 +9,7 @@ from synthetic import AXES, LINE, TABLE, make_field, make_surrogate, prescribed,
 
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import BundleError, UnknownNameError, ValueRangeError
-from surrogate3d.grid import SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid import Beam, SpectrumAxes, Volume, VolumeSet, quantity
 from surrogate3d.inference import curves
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.model.channels import channel_names
@@ -161,6 +161,25 @@ def test_so_it_is_whatever_the_direction(surrogate, permutation, sign):
     for n in (0, 5):
         expected = turn(straight.volume(straight.effect[:, n]))
         np.testing.assert_allclose(turned.volume(turned.effect[:, n]), expected, rtol=1e-5)
+
+
+def test_where_beams_cross_the_table_answers_for_each_voxel_alone(surrogate, found):
+    beams = (Beam(name="a", direction=(0.0, 0.0, 1.0)), Beam(name="b", direction=(1.0, 0.0, 0.0)))
+    crossing = predict_curves(replace(FIELD, beams=beams), surrogate, LINE)
+    alpha, beta = zr_table(AXES, FIELD.spectra.fluence, TABLE)
+    expected = (alpha[..., None] * D + beta[..., None] * D**2)[found.mask]
+    np.testing.assert_allclose(crossing.effect, expected, rtol=2e-5)
+    np.testing.assert_array_equal(crossing.out_of_domain, crossing.mask)
+    assert crossing.strangest == "beams from several directions"
+    apart = np.abs(found.effect / expected - 1).max(axis=1)
+    np.testing.assert_allclose(crossing.relative_std, np.maximum(found.relative_std, apart), rtol=1e-4, atol=1e-5)
+
+
+def test_opposing_beams_share_an_axis_and_do_not_cross(surrogate, found):
+    beams = (Beam(name="a", direction=(0.0, 0.0, 1.0)), Beam(name="b", direction=(0.0, 0.0, -1.0)))
+    opposing = predict_curves(replace(FIELD, beams=beams), surrogate, LINE)
+    np.testing.assert_array_equal(opposing.effect, found.effect)
+    assert opposing.strangest == ""
 
 
 def test_what_cannot_be_answered_is_refused(surrogate):

@@ -8,9 +8,9 @@ import torch
 from synthetic import AXES, LET_DEFINITION, LINE, SHAPE, TABLE, make_card, make_field, make_surrogate
 
 from surrogate3d.errors import BundleError
-from surrogate3d.grid import Grid, SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid import Beam, Grid, SpectrumAxes, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import predict_curves
-from surrogate3d.inference.domain import CHANNEL_MARGIN, out_of_domain, require_fit
+from surrogate3d.inference.domain import CHANNEL_MARGIN, SEVERAL_BEAMS, out_of_domain, require_fit, strangest
 from surrogate3d.model.channels import channel_names, channels
 from surrogate3d.model.groups import field_inputs
 
@@ -139,3 +139,22 @@ def test_a_beam_of_an_unseen_ion_is_out_of_domain_everywhere(primaries):
     assert out_of_domain(surrogate, field_inputs(FIELD, (TABLE,)), ("H", "He")).all()
     found = predict_curves(FIELD, surrogate, LINE)
     np.testing.assert_array_equal(found.out_of_domain, found.mask)
+
+
+ALONG, ACROSS = Beam(name="a", direction=(0.0, 0.0, 1.0)), Beam(name="b", direction=(0.6, 0.0, 0.8))
+
+
+def test_where_beams_cross_every_voxel_is_out_of_domain():
+    surrogate, inputs = make_surrogate(FIELD), field_inputs(FIELD, (TABLE,))
+    assert not out_of_domain(surrogate, inputs, ("H", "He")).any()
+    assert out_of_domain(surrogate, inputs, ("H", "He"), several_directions=True).all()
+    everywhere = np.ones(inputs.shape[2:], dtype=bool)
+    assert strangest(surrogate, inputs, ("H", "He"), everywhere, several_directions=True) == SEVERAL_BEAMS
+    assert strangest(surrogate, inputs, ("H", "He"), everywhere) == ""
+
+
+def test_the_voxel_size_does_not_matter_where_the_network_does_not_answer():
+    wide = with_spacing((4.0, 4.0, 4.0))
+    require_fit(replace(wide, beams=(ALONG, ACROSS)), CARD, LINE)
+    with pytest.raises(BundleError, match="voxels are"):
+        require_fit(replace(wide, beams=(ALONG, replace(ALONG, direction=(0.0, 0.0, -1.0)))), CARD, LINE)
