@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from surrogate3d.cli import show_model
+from surrogate3d.cli import show_model, show_published
 from surrogate3d.cli.console import answer, counting, working
 from surrogate3d.cli.files import read_selection, require_free
 from surrogate3d.cli.options import (
@@ -17,12 +17,21 @@ from surrogate3d.cli.options import (
     CellLines,
     FractionDose,
     Json,
-    Model,
     Overwrite,
     TargetSe,
     words,
 )
 from surrogate3d.cli.pairs import plan_pair, require_pairs
+
+AnyModel = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="Shipped bundle by name, a bundle's path, or a published LET model such as wedenberg.",
+        show_default=False,
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -74,13 +83,13 @@ def train(
 
 def predict(
     field: Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")],
-    model: Model,
+    model: AnyModel,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory of the maps.")],
     line: CellLine,
     fraction_dose: FractionDose,
     fractions: Annotated[int, typer.Option(help="Number of equal fractions.")] = 1,
     formats: Annotated[
-        str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,zarr, separated by commas.")
+        str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,nrrd,zarr, separated by commas.")
     ] = "nifti",
     maps: Annotated[
         str | None, typer.Option(metavar="LIST", help="Which maps, such as RBE,D_RBE; else all that are possible.")
@@ -91,18 +100,17 @@ def predict(
     """Predict maps of survival and RBE of a whole field, with their uncertainty and a mask.
 
     Always alpha (1/Gy), beta (1/Gy^2), RBE10, and RBE_ref at --fraction-dose (Gy) in every voxel. With a prescription
-    also RBE, D_RBE (Gy, RBE-weighted), survival and -ln S at the voxel's own dose; a field without one refuses them.
+    also RBE, D_RBE (Gy, RBE-weighted), BED and EQD2 (Gy), survival and -ln S at the voxel's own dose; a field without
+    one refuses them. A published model (constant, mcnamara, wedenberg, carabe, rorvik, mairani) needs dose and LET_d
+    only, and makes RBE_ref and what needs a prescription.
     """
     require_free(output, overwrite)
     from surrogate3d.inference.maps import Fractionation
-    from surrogate3d.model.bundle import load_bundle
     from surrogate3d.physics.cell_line import cell_line
-    from surrogate3d.pipeline.models import resolve
-    from surrogate3d.pipeline.prediction import predict_store
+    from surrogate3d.pipeline.prediction import predict_by_name
 
     how, cells, names = Fractionation(fraction_dose, fractions), cell_line(line), words(maps) if maps else None
-    surrogate = load_bundle(resolve(model))
     with working("predicting"):
-        found = predict_store(field, surrogate, cells, how, output, words(formats), names, overwrite)
-    show_model.warnings(found)
-    answer("predict", {"field": field, **found, "output": output}, as_json, show_model.predicted)
+        found = predict_by_name(field, model, cells, how, output, words(formats), names, overwrite)
+    show_published.warnings(found)
+    answer("predict", {"field": field, **found, "output": output}, as_json, show_published.predicted)

@@ -10,13 +10,16 @@ from typing import Any
 import numpy as np
 
 import surrogate3d
-from surrogate3d.grid import Field, VolumeSet
+from surrogate3d.errors import UnknownNameError
+from surrogate3d.grid import DoseField, Field, VolumeSet
 from surrogate3d.inference.curves import CurveMap, predict_curves
 from surrogate3d.inference.maps import PRESCRIBED, Fractionation, derive_maps, wanted
-from surrogate3d.io.field_store import field_id, read_field
+from surrogate3d.inference.published import PUBLICATIONS, answered, predict_published, reduced_metadata
+from surrogate3d.io.field_store import field_id, read_dose_field, read_field
 from surrogate3d.io.images import write_maps
-from surrogate3d.model.bundle import Surrogate
+from surrogate3d.model.bundle import Surrogate, load_bundle
 from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.pipeline.models import resolve, shipped
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +50,46 @@ def predict(
     curves = predict_curves(field, surrogate, line)
     volumes = derive_maps(curves, field, line, fractionation, names)
     return PredictedMaps(volumes, curves, time.perf_counter() - start)
+
+
+def predict_by_name(
+    path: Path,
+    model: str,
+    line: CellLine,
+    fractionation: Fractionation,
+    output: Path,
+    formats: tuple[str, ...] = ("nifti",),
+    names: tuple[str, ...] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Predict the maps of a field store by the model of a name, and write them.
+
+    Args:
+        path: the field store.
+        model: name of a shipped bundle, else a path, else name of a published LET model (`PUBLICATIONS`).
+        line: cell line.
+        fractionation: fraction dose and number.
+        output: directory of the maps.
+        formats: of the maps, as of `write_maps`.
+        names: which maps; None makes all that the field allows.
+        overwrite: replace older maps.
+
+    Returns:
+        Summary as of `predict_store` or `predict_published_store`.
+
+    Raises:
+        UnknownNameError: there is no such model.
+        QuantityError: the store has no spectra, and the model needs them.
+    """
+    if model not in shipped() and not Path(model).exists():
+        if model not in PUBLICATIONS:
+            raise UnknownNameError(
+                f"no model bundle at {model}, nor a model of that name; shipped: {', '.join(shipped()) or 'none'}; "
+                f"published, of LET_d: {', '.join(PUBLICATIONS)}; check the path or make a bundle with "
+                "`surrogate3d train`"
+            )
+        return predict_published_store(path, model, line, fractionation, output, formats, names, overwrite)
+    return predict_store(path, load_bundle(resolve(model)), line, fractionation, output, formats, names, overwrite)
 
 
 def predict_store(
@@ -82,7 +125,43 @@ def predict_store(
     }
 
 
-def refused(volumes: VolumeSet, field: Field) -> dict[str, str]:
+def predict_published_store(
+    path: Path,
+    model: str,
+    line: CellLine,
+    fractionation: Fractionation,
+    output: Path,
+    formats: tuple[str, ...] = ("nifti",),
+    names: tuple[str, ...] | None = None,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """Predict the maps of a field store by a published LET model and write them; spectra are not used.
+
+    Returns:
+        Summary as of `predict_store`, with the model, its inputs, the LET definition and warnings.
+    """
+    field, start = read_dose_field(path), time.perf_counter()
+    volumes = predict_published(field, model, line, fractionation, names)
+    seconds = time.perf_counter() - start
+    about = {**_common(field, field_id(path), line, fractionation), **reduced_metadata(field, model, line)}
+    files = write_maps(volumes, output, formats, about, overwrite=overwrite)
+    mask = answered(field, model)
+    return {
+        **about,
+        "bundle_id": None,
+        "unexplained_dose": None,
+        "files": [file.name for file in files],
+        "output": output.name,
+        "seconds": seconds,
+        "voxels_answered": int(mask.sum()),
+        "voxels_out_of_domain": 0,
+        "strangest": "",
+        "refused": refused(volumes, field),
+        "ranges": {name: _range(volume.values[mask]) for name, volume in volumes.items()},
+    }
+
+
+def refused(volumes: VolumeSet, field: DoseField) -> dict[str, str]:
     """Maps that were left out, each with the reason."""
     if field.prescription is not None:
         return {}
@@ -95,14 +174,20 @@ def metadata(
 ) -> dict[str, Any]:
     """What every map stands under, for sidecars and summaries."""
     return {
-        "field_id": name,
+        **_common(field, name, line, fractionation),
         "bundle_id": surrogate.bundle_id,
+        "unexplained_dose": "dose that the spectra do not explain is taken to act like the dose that they do explain",
+    }
+
+
+def _common(field: DoseField, name: str, line: CellLine, fractionation: Fractionation) -> dict[str, Any]:
+    return {
+        "field_id": name,
         "cell_line": {"name": line.name, "alpha_x": line.alpha_x, "beta_x": line.beta_x, "source": line.source},
         "fraction_dose_gy": fractionation.fraction_dose_gy,
         "fractions": fractionation.fractions,
         "dose": field.dose_name,
         "prescription": field.prescription.statement if field.prescription else None,
-        "unexplained_dose": "dose that the spectra do not explain is taken to act like the dose that they do explain",
         "surrogate3d_version": surrogate3d.__version__,
     }
 

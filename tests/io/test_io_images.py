@@ -3,6 +3,8 @@
 import gzip
 import json
 import os
+import subprocess
+import sys
 
 import nibabel
 import numpy as np
@@ -93,7 +95,7 @@ def test_mha_keeps_geometry_to_the_last_digit_and_says_what_it_holds(volume, tmp
     assert image.GetPixelID() == SimpleITK.sitkFloat32
 
 
-@pytest.mark.parametrize("suffix", [".mha", ".nii.gz", ".nii"])
+@pytest.mark.parametrize("suffix", [".mha", ".nrrd", ".nii.gz", ".nii"])
 @pytest.mark.parametrize("sign", [1.0, -1.0])
 def test_what_was_written_is_read_back(volume, tmp_path, suffix, sign):
     mirrored = tuple((a, b, sign * c) for a, b, c in OBLIQUE.direction)
@@ -247,6 +249,13 @@ def test_all_formats_of_a_map_hold_the_same(maps, tmp_path):
     assert zarr.open_group(tmp_path / "maps" / "maps.zarr", mode="r")["RBE10"].dtype == np.float32
 
 
+def test_maps_are_written_as_nrrd(maps, tmp_path):
+    write_maps(maps, tmp_path / "maps", formats=("nrrd",))
+    assert sorted(os.listdir(tmp_path / "maps")) == ["RBE10.nrrd", "maps.json", "survival.nrrd"]
+    found = read_image(tmp_path / "maps" / "RBE10.nrrd", RBE10)
+    np.testing.assert_array_equal(found.values, maps["RBE10"].values.astype(np.float32))
+
+
 def test_only_the_asked_formats_are_written(maps, tmp_path):
     write_maps(maps, tmp_path / "maps", formats=("mha",))
     assert sorted(os.listdir(tmp_path / "maps")) == ["RBE10.mha", "maps.json", "survival.mha"]
@@ -277,3 +286,26 @@ def test_a_zarr_group_of_another_program_is_refused(tmp_path):
     zarr.create_group(tmp_path / "maps.zarr")
     with pytest.raises(StoreError, match="written by another program"):
         read_maps(tmp_path)
+
+
+PROGRAM = """
+import resource, sys
+import numpy as np
+from surrogate3d.errors import StoreError
+from surrogate3d.grid import Grid, Volume, quantity
+from surrogate3d.io.images import write_image
+grid = Grid((32, 32, 32), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0))
+volume = Volume(grid, np.random.default_rng(0).random(grid.shape), quantity("RBE"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    write_image(volume, sys.argv[1])
+except StoreError as error:
+    sys.stdout.write(str(error))
+"""
+
+
+def test_a_nrrd_that_finds_no_room_says_why(tmp_path):
+    command = [sys.executable, "-c", PROGRAM, str(tmp_path / "a.nrrd")]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert ran.stdout.startswith("file-size limit of the system or session")
+    assert os.listdir(tmp_path) == []

@@ -8,11 +8,14 @@ import numpy as np
 import pytest
 from synthetic import LINE, make_field, make_surrogate, prescribed
 
-from surrogate3d.errors import PrescriptionError, StoreError
+from surrogate3d.errors import BundleError, PrescriptionError, QuantityError, StoreError, UnknownNameError
+from surrogate3d.grid import DoseField, LetDefinition, Prescription, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.inference.maps import ALWAYS, PRESCRIBED, Fractionation, derive_maps
 from surrogate3d.io.field_store import write_field
-from surrogate3d.pipeline.prediction import metadata, predict, predict_store, refused
+from surrogate3d.model.bundle import save_bundle
+from surrogate3d.physics.rbe import wedenberg
+from surrogate3d.pipeline.prediction import metadata, predict, predict_by_name, predict_store, refused
 
 FIELD = make_field(seed=5)
 SURROGATE = replace(make_surrogate(FIELD), bundle_id="b" * 64)
@@ -77,3 +80,72 @@ def test_what_stands_beside_every_map():
     assert (about["fraction_dose_gy"], about["fractions"], about["prescription"]) == (1.8, 30, None)
     assert about["cell_line"]["alpha_x"] == LINE.alpha_x
     assert "explain" in about["unexplained_dose"]
+
+
+def reduced(prescription):
+    """The same dose with a LET_d that grows with depth, and no spectra."""
+    LET = np.broadcast_to(np.linspace(1.0, 9.0, FIELD.grid.shape[2]), FIELD.grid.shape).copy()
+    volumes = {"dose_to_water": 2 * FIELD.dose / FIELD.dose.max(), "LET_d": LET}
+    return DoseField(
+        grid=FIELD.grid,
+        volumes=VolumeSet(FIELD.grid, {n: Volume(FIELD.grid, v, quantity(n)) for n, v in volumes.items()}),
+        primary="H",
+        let_definitions={"LET_d": LetDefinition("dose", "protons", "local medium", False, None, "made up")},
+        prescription=prescription,
+    )
+
+
+@pytest.fixture
+def reduced_store(tmp_path):
+    write_field(reduced(Prescription(1.0, "absolute")), tmp_path / "reduced.field.zarr")
+    return tmp_path / "reduced.field.zarr"
+
+
+def test_a_published_model_answers_by_its_name(reduced_store, tmp_path):
+    about = predict_by_name(reduced_store, "wedenberg", LINE, Fractionation(2.0), tmp_path / "maps", ("nrrd", "nifti"))
+    field = reduced(None)
+    D, LET = field.dose, field.volumes["LET_d"].values
+    inside = 0.05 * D.max() <= D
+    image = nibabel.load(tmp_path / "maps" / "D_RBE.nii.gz")
+    expected = np.where(inside, D * wedenberg(D, LET, LINE.alpha_x, LINE.beta_x), np.nan)
+    np.testing.assert_allclose(np.asarray(image.dataobj), expected, rtol=2e-6)
+    assert about["voxels_answered"] == inside.sum()
+    assert about["refused"] == {}
+    assert about["ranges"]["D_RBE"]["maximum"] == pytest.approx(np.nanmax(expected), rel=1e-6)
+    written = json.loads((tmp_path / "maps" / "maps.json").read_text())["metadata"]
+    for story in (about, written):
+        assert story["inputs"] == "dose and LET_d (reduced input, no spectra)"
+        assert story["model"]["name"] == "wedenberg"
+        assert "local medium" in story["warnings"][0]
+    json.dumps(about, allow_nan=False)
+
+
+def test_a_published_model_tells_what_it_leaves_out(tmp_path):
+    write_field(reduced(None), tmp_path / "a.field.zarr")
+    about = predict_by_name(tmp_path / "a.field.zarr", "constant", LINE, Fractionation(2.0), tmp_path / "maps")
+    assert set(about["refused"]) == set(PRESCRIBED)
+    assert set(about["ranges"]) == {"RBE_ref", "mask"}
+
+
+def test_a_store_with_spectra_may_be_answered_by_a_published_model(tmp_path):
+    field = replace(prescribed(FIELD, 2.0), primary="H")
+    write_field(field, tmp_path / "a.field.zarr")
+    about = predict_by_name(tmp_path / "a.field.zarr", "constant", LINE, Fractionation(2.0), tmp_path / "maps")
+    assert about["inputs"] == "dose (reduced input, no spectra)"
+    assert about["ranges"]["D_RBE"]["maximum"] == pytest.approx(2.2)
+
+
+def test_a_network_needs_spectra(reduced_store, tmp_path):
+    save_bundle(make_surrogate(FIELD), tmp_path / "model.bundle")
+    with pytest.raises(QuantityError, match=r"without spectra .* published"):
+        predict_by_name(reduced_store, str(tmp_path / "model.bundle"), LINE, Fractionation(2.0), tmp_path / "maps")
+    assert not (tmp_path / "maps").exists()
+
+
+def test_a_path_goes_before_a_published_name(reduced_store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wedenberg").mkdir()
+    with pytest.raises(BundleError, match="wedenberg"):
+        predict_by_name(reduced_store, "wedenberg", LINE, Fractionation(2.0), tmp_path / "maps")
+    with pytest.raises(UnknownNameError, match=r"shipped: .*; published, of LET_d: constant, mcnamara, wedenberg"):
+        predict_by_name(reduced_store, "wedenburg", LINE, Fractionation(2.0), tmp_path / "maps")

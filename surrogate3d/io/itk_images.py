@@ -1,0 +1,198 @@
+"""Volumes as MetaImage and NRRD, through SimpleITK: LPS, arrays (k, j, i), direction as in `Grid`, row by row.
+
+SimpleITK takes much for granted without a word: a NRRD of unknown space is LPS to it, a missing origin is 0, units of
+length and the intensity slope of a MetaImage are passed over. The headers are therefore read here as well, from the
+text: http://teem.sourceforge.net/nrrd/format.html and https://itk.org/Wiki/ITK/MetaIO/Documentation.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK
+
+from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
+from surrogate3d.grid import Grid, Quantity, Volume
+from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
+
+NRRD_SPACES = {
+    "lps": "left-posterior-superior",
+    "ras": "right-anterior-superior",
+    "las": "left-anterior-superior",
+}
+"""Frames of the patient, by their short names; SimpleITK turns each into LPS."""
+
+_HEADER_BYTES = 1 << 16
+_PROBE_BYTES = 1 << 20
+_NO_BRACKETS = str.maketrans("(),", "   ")
+_SPATIAL_KINDS = {"domain", "space", "none", "???"}
+_MATRIX, _OFFSET = ("transformmatrix", "orientation", "rotation"), ("offset", "position", "origin")
+_TOWARDS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
+
+
+def write_itk(volume: Volume, path: Path) -> None:
+    """Write float32, compressed, with quantity and unit in the header.
+
+    Raises:
+        OSError: SimpleITK could not write; with the system's code where it is told.
+    """
+    image: Any = SimpleITK.GetImageFromArray(np.asarray(volume.values, dtype=np.float32).transpose(2, 1, 0))
+    image.SetSpacing(volume.grid.spacing_mm)
+    image.SetOrigin(volume.grid.origin_mm)
+    image.SetDirection([cosine for row in volume.grid.direction for cosine in row])
+    image.SetMetaData("quantity", volume.quantity.name)
+    image.SetMetaData("unit", volume.quantity.unit)
+    try:
+        SimpleITK.WriteImage(image, str(path), True)
+    except RuntimeError as error:
+        # ITK tells the system's reason only in words.
+        code = next((n for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.strerror(n) in str(error)), errno.EIO)
+        if code == errno.EIO:
+            _write_more(path)  # for NRRD it does not tell the reason at all
+        raise OSError(code, f"SimpleITK cannot write: {one_line(error)}", str(path)) from error
+
+
+def _write_more(path: Path) -> None:
+    """Append to a file that could not be finished: if the system refuses that too, its own error says why."""
+    with path.open("ab") as stream:
+        stream.write(bytes(_PROBE_BYTES))
+
+
+def read_itk(path: Path, quantity: Quantity) -> Volume:
+    """Read a scalar 3-D `.mha`, `.mhd` or `.nrrd`. Errors as of `images.read_image`."""
+    header = itk_header(path)
+    if path.suffix == ".nrrd":
+        _require_nrrd(header, path)
+    try:
+        image: Any = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise FormatError(f"{path} cannot be read: {one_line(error)}; export it again") from error
+    if image.GetNumberOfComponentsPerPixel() != 1 or image.GetDimension() != 3:
+        raise UnsupportedError(
+            f"{path}: expected one number a voxel in three dimensions, found {image.GetNumberOfComponentsPerPixel()} "
+            f"in {image.GetDimension()}; extract one"
+        )
+    values = scalar_values(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), path)
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    grid = grid_of(affine, values.shape, path)
+    if path.suffix != ".nrrd":
+        _require_meta(header, grid, path)
+    return Volume(grid, values, quantity)
+
+
+def itk_header(path: Path) -> dict[str, str]:
+    """Fields of a MetaImage or NRRD header as text, names in lower case; empty where there is none."""
+    with path.open("rb") as stream:
+        start = stream.read(_HEADER_BYTES)
+    separator, header = (":", {}) if path.suffix == ".nrrd" else ("=", {})
+    for line in start.decode("latin-1").splitlines():
+        if path.suffix == ".nrrd" and not line:
+            break  # an empty line ends a NRRD header
+        name, found, value = line.partition(separator)
+        if found and not (separator == ":" and value.startswith("=")):  # name:=value is free text of the user
+            header[name.strip().lower()] = value.strip()
+        if name.strip().lower() == "elementdatafile":
+            break  # the last field of a MetaImage header
+    return header
+
+
+def itk_notes(path: Path) -> tuple[str, ...]:
+    """What the header of a MetaImage leaves to the defaults of the format. A NRRD leaves nothing, or is refused."""
+    if path.suffix == ".nrrd":
+        return ()
+    header = itk_header(path)
+    notes = []
+    if not any(name in header for name in _MATRIX):
+        notes.append(
+            f"{path.name} has no TransformMatrix: by MetaImage's default its axes are taken to run along x, y and z "
+            "of the patient (LPS)"
+        )
+    if not has_position(path):
+        notes.append(f"{path.name} has no Offset: by MetaImage's default its first voxel is taken to lie at 0, 0, 0 mm")
+    return tuple(notes)
+
+
+def has_position(path: Path) -> bool:
+    """Whether the header of a MetaImage says where the first voxel is."""
+    header = itk_header(path)
+    return any(name in header for name in _OFFSET)
+
+
+def data_file(path: Path) -> Path | None:
+    """The file that holds the values of a MetaImage, where it is another one."""
+    name = itk_header(path).get("elementdatafile", "LOCAL")
+    return None if name.upper() == "LOCAL" else path.with_name(name)
+
+
+def _require_nrrd(header: Mapping[str, str], path: Path) -> None:
+    if "dimension" not in header:
+        raise FormatError(f"{path} cannot be read: no NRRD header with a dimension; export it again")
+    kinds = [kind.lower() for kind in header.get("kinds", "").split()]
+    if header["dimension"] != "3" or not set(kinds) <= _SPATIAL_KINDS:
+        raise UnsupportedError(
+            f"{path}: expected one number a voxel in three dimensions, found {header['dimension']} axes of kinds "
+            f"{' '.join(kinds) or 'not said'}; extract one"
+        )
+    space = header.get("space", "").lower()
+    if space not in {*NRRD_SPACES, *NRRD_SPACES.values()}:
+        raise GeometryError(
+            f"{path}: expected a space of the patient ({', '.join(NRRD_SPACES.values())}), found "
+            f"{space or 'none'}, so its orientation is unknown; export it from a program that writes the space"
+        )
+    for name in ("space directions", "space origin"):
+        if name not in header:
+            raise GeometryError(f"{path}: there is no {name!r}, so its place is unknown; export it again")
+    if not np.isfinite(_numbers(header["space directions"].translate(_NO_BRACKETS).replace("none", "nan"), path)).all():
+        raise GeometryError(
+            f"{path}: the space directions are not finite, {header['space directions']}; export it again"
+        )
+    units = {unit.lower() for unit in header.get("space units", "mm").replace('"', " ").split()}
+    if units - {"mm", "millimeter", "millimeters"}:
+        raise UnsupportedError(f"{path}: lengths are in {', '.join(sorted(units))}, expected mm; convert the image")
+
+
+def _require_meta(header: Mapping[str, str], grid: Grid, path: Path) -> None:
+    if "elementspacing" not in header:
+        raise GeometryError(f"{path}: there is no ElementSpacing, so its size is unknown; export it again")
+    unit = header.get("distanceunits", "mm").lower()
+    if unit not in ("mm", "?"):
+        raise UnsupportedError(f"{path}: lengths are in {unit}, expected mm; convert the image")
+    for names, what in ((_MATRIX, "orientations"), (_OFFSET, "positions")):
+        given = {_numbers(header[name], path) for name in names if name in header}
+        if len(given) > 1:
+            raise GeometryError(f"{path}: the header gives several {what}, {sorted(given)}; export it again")
+    slope, offset = (
+        header.get(f"elementtointensityfunction{end}", no) for end, no in (("slope", "1"), ("offset", "0"))
+    )
+    if _numbers(f"{slope} {offset}", path) != (1, 0):
+        raise UnsupportedError(
+            f"{path}: values are to be scaled by {slope} and shifted by {offset} (ElementToIntensityFunction), which "
+            "readers differ about; export the real values"
+        )
+    code = header.get("anatomicalorientation", "???").upper()
+    if not _describes(code, np.asarray(grid.direction)):
+        raise GeometryError(
+            f"{path}: AnatomicalOrientation {code} contradicts TransformMatrix {grid.direction}; export it again"
+        )
+
+
+def _numbers(text: str, path: Path) -> tuple[float, ...]:
+    try:
+        return tuple(float(word) for word in text.split())
+    except ValueError as error:
+        raise FormatError(f"{path}: expected numbers in the header, found {text!r}; export it again") from error
+
+
+def _describes(code: str, direction: np.ndarray[Any, Any]) -> bool:
+    """Whether three letters fit the axes: as where each comes from (ITK's RAI) or as where it goes (LPS)."""
+    if not (len(code) == 3 and set(code) <= set(_TOWARDS)):
+        return True  # not said ("???")
+    along = [sign * direction[row, axis] for axis, (row, sign) in enumerate(_TOWARDS[letter] for letter in code)]
+    return all(cosine > 0 for cosine in along) or all(cosine < 0 for cosine in along)

@@ -1,0 +1,81 @@
+"""Volumes as NIfTI, through nibabel.
+
+A `Grid` is in the LPS frame (ITK, DICOM), NIfTI in RAS: rows 0 and 1 of the affine change sign. NaN is written as NaN,
+but programs on ITK read it as 0 from NIfTI (until InsightSoftwareConsortium/ITK#6683), not from MetaImage or NRRD. That
+is why our own reader takes nibabel.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+
+from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
+from surrogate3d.grid import Quantity, Volume
+from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
+
+LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+MAX_DISAGREEMENT_VOXELS = 0.1
+"""How far qform and sform may put a corner apart: float32 quaternions cost far less, another frame far more."""
+
+_SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
+
+
+def write_nifti(volume: Volume, path: Path) -> None:
+    """Write float32 with one affine in qform and sform; gzip when the name ends in `.gz`, always the same bytes."""
+    affine = LPS_TO_RAS @ volume.grid.affine
+    values = np.asarray(volume.values, dtype=np.float32)
+    image: Any = nibabel.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel has no types here
+    image.set_qform(affine, code=_SCANNER)
+    image.set_sform(affine, code=_SCANNER)
+    image.header.set_xyzt_units(xyz="mm")
+    image.header["intent_name"] = volume.quantity.name.encode("ascii", "replace")[:15]
+    image.header["descrip"] = f"{volume.quantity.symbol} [{volume.quantity.unit}]".encode("ascii", "replace")[:79]
+    content = image.to_bytes()
+    path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if path.suffix == ".gz" else content)
+
+
+def read_nifti(path: Path, quantity: Quantity) -> Volume:
+    """Read a scalar 3-D NIfTI; `scl_slope` and `scl_inter` are applied. Errors as of `images.read_image`."""
+    try:
+        image: Any = nibabel.load(path)
+        values = np.asarray(image.dataobj)
+    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        raise FormatError(f"{path} cannot be read as NIfTI: {one_line(error)}; export it again") from error
+    unit = image.header.get_xyzt_units()[0]
+    if unit not in ("mm", "unknown"):
+        raise UnsupportedError(f"{path}: lengths are in {unit}, expected mm; convert the image")
+    values = scalar_values(values[..., 0] if values.shape[3:] == (1,) else values, path)
+    _require_one_place(image, values.shape, path)
+    return Volume(grid_of(LPS_TO_RAS @ image.affine, values.shape, path), values, quantity)
+
+
+def nifti_notes(path: Path) -> tuple[str, ...]:
+    """What the header leaves to convention."""
+    header: Any = nibabel.load(path).header
+    if header.get_xyzt_units()[0] == "unknown":
+        return (f"{path.name} does not say its unit of length; mm, as is usual in NIfTI, are taken",)
+    return ()
+
+
+def _require_one_place(image: Any, shape: tuple[int, ...], path: Path) -> None:
+    """Refuse an image without orientation, or with two that differ: programs differ in which they believe."""
+    header = image.header
+    sform, qform = int(header["sform_code"]), int(header["qform_code"])
+    if not (sform or qform):
+        raise GeometryError(f"{path}: neither sform nor qform is set, so its orientation is unknown; set one")
+    if not (sform and qform) or not np.isfinite(image.affine).all():
+        return
+    corners = np.array([[i, j, k, 1] for i in (0, shape[0]) for j in (0, shape[1]) for k in (0, shape[2])])
+    apart = float(np.abs(corners @ (header.get_sform() - header.get_qform()).T).max())
+    smallest = float(np.linalg.norm(image.affine[:3, :3], axis=0).min())
+    if smallest > 0 and not apart <= MAX_DISAGREEMENT_VOXELS * smallest:
+        raise GeometryError(
+            f"{path}: sform (code {sform}) and qform (code {qform}) put a corner {apart:.4g} mm apart, so its place is "
+            "unknown; write the image with both equal, or with only the right one set"
+        )
