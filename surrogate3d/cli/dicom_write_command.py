@@ -58,7 +58,7 @@ def write(
         done = export_dose(source, output, name, options, overwrite)
     for note in done["notes"]:
         warn(note)
-    answer("dicom_write", done, as_json, written)
+    answer("dicom-write", done, as_json, written)
 
 
 def stored_outside(policy: str) -> float | None:

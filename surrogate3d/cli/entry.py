@@ -16,7 +16,16 @@ from typing import Annotated, cast
 import typer
 
 import surrogate3d
-from surrogate3d.cli import design_commands, field_commands, judge_commands, model_commands, tour_commands
+from surrogate3d.cli import (
+    combine_commands,
+    design_commands,
+    dicom_commands,
+    field_commands,
+    judge_commands,
+    model_commands,
+    topas_commands,
+    tour_commands,
+)
 from surrogate3d.cli.console import line
 from surrogate3d.errors import Surrogate3dError
 
@@ -34,7 +43,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for module in (field_commands, design_commands, model_commands, judge_commands, tour_commands):
+for module in (
+    field_commands,
+    combine_commands,
+    topas_commands,
+    dicom_commands,
+    design_commands,
+    model_commands,
+    judge_commands,
+    tour_commands,
+):
     module.register(app)
 
 

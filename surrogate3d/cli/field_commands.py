@@ -11,11 +11,17 @@ from surrogate3d.cli import show_field
 from surrogate3d.cli.console import answer, counting, working
 from surrogate3d.cli.given_options import (
     BeamDirection,
+    ConstantRbe,
     DicomDir,
     Direction,
     Histories,
+    LetDefinitionText,
+    LetImage,
     LetWeighting,
+    Medium,
     Origin,
+    PlanName,
+    Radiation,
     RowOrderOption,
     given_of,
 )
@@ -33,7 +39,11 @@ def register(app: typer.Typer) -> None:
 def convert(
     run_dirs: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN_DIR...", help="TOPAS run folders of one plan: outputs with their parameter file."),
+        typer.Argument(
+            metavar="PLAN...",
+            help="TOPAS run folders of one plan (outputs with their parameter file); or RTDOSE files; or a folder of "
+            "pyRadPlan or MCsquare.",
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FIELD", help="The store: NAME.field.zarr.")],
     dose_scale: Annotated[
@@ -58,16 +68,24 @@ def convert(
     let_weighting: LetWeighting = None,
     dicom_dir: DicomDir = None,
     row_order: RowOrderOption = None,
+    radiation: Radiation = None,
+    medium: Medium = None,
+    plan: PlanName = None,
+    let: LetImage = None,
+    let_definition: LetDefinitionText = None,
+    constant_rbe: ConstantRbe = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Convert the TOPAS runs of one plan into one field store.
+    """Convert the TOPAS runs of one plan, or a planning system's dose and LET, into one field store.
 
     Grids are in mm, dose in Gy, LET in keV/um, energies in MeV/u, fluence in 1/mm^2.
-    Two or more runs with different seeds are added, and give the noise of their sum.
+    Two or more runs with different seeds are added, and give the noise of their sum. DICOM RTDOSE files and folders of
+    pyRadPlan and MCsquare have no spectra: only published LET models predict from them.
+    An interrupted conversion goes on where it stopped when the same command is given again.
     """
-    from surrogate3d.io.convert import grid_of
-    from surrogate3d.pipeline.conversion import convert as run
+    from surrogate3d.pipeline.any_input import convert_any, grid_of_any
+    from surrogate3d.pipeline.reduced import PlanFacts, definition_of
 
     given = given_of(
         origin=origin,
@@ -78,14 +96,17 @@ def convert(
         dicom_dir=dicom_dir,
         row_order=row_order,
     )
-    wish = request(prescribe, at, box, mask, lambda: grid_of(run_dirs[0], given))
+    definition = None if let_definition is None else definition_of(let_definition)
+    facts = PlanFacts(radiation, medium, plan, let, definition, constant_rbe)
+    wish = request(prescribe, at, box, mask, lambda: grid_of_any(run_dirs, facts, given))
     with counting("converting") as progress:
-        found = run(
+        found = convert_any(
             run_dirs,
             output,
+            facts,
+            given,
             dose_scale=dose_scale,
             prescribe=wish,
-            given=given,
             overwrite=overwrite,
             progress=progress,
         )

@@ -50,6 +50,36 @@ RowOrderOption = Annotated[
     ),
 ]
 
+_PLANNING = "Dose and LET of a planning system"
+
+Radiation = Annotated[
+    Literal["H", "He", "C"] | None, typer.Option(help="Particles of the beam.", rich_help_panel=_PLANNING)
+]
+Medium = Annotated[
+    Literal["water", "medium"] | None, typer.Option(help="What the dose is absorbed in.", rich_help_panel=_PLANNING)
+]
+PlanName = Annotated[
+    str | None,
+    typer.Option("--plan", metavar="NAME", help="Which plan, where a folder holds several.", rich_help_panel=_PLANNING),
+]
+LetImage = Annotated[
+    Path | None,
+    typer.Option("--let", metavar="IMAGE", help="LET in keV/um beside an RTDOSE.", rich_help_panel=_PLANNING),
+]
+LetDefinitionText = Annotated[
+    str | None,
+    typer.Option(
+        "--let-definition",
+        metavar="TEXT",
+        help='Of that LET: "weighting=dose; particles=protons; medium=water; restricted=no".',
+        rich_help_panel=_PLANNING,
+    ),
+]
+ConstantRbe = Annotated[
+    float | None,
+    typer.Option(metavar="FACTOR", help="RBE that an EFFECTIVE RTDOSE is divided by.", rich_help_panel=_PLANNING),
+]
+
 
 def given_of(
     *,

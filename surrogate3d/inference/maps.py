@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from surrogate3d.direct.curve import analyse, effect_at
 from surrogate3d.errors import PrescriptionError, UnknownNameError, ValueRangeError
-from surrogate3d.grid import Field, Volume, VolumeSet, quantity
+from surrogate3d.grid import DoseField, Field, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import CurveMap
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.linear_quadratic import BED, EQD2, RBE_at_dose
@@ -42,7 +42,7 @@ class Fractionation:
                 f"and {self.fractions}"
             )
 
-    def require_prescription(self, field: Field) -> None:
+    def require_prescription(self, field: DoseField) -> None:
         """Refuse maps at the voxel's own dose when the dose is not absolute or contradicts the fractionation.
 
         Raises:

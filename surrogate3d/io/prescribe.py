@@ -115,7 +115,7 @@ def _chosen(request: PrescribeRequest, k0: int, dose: Array) -> Array:
     if request.box is None:
         return dose.ravel()
     if isinstance(request.box, np.ndarray):
-        return dose[request.box[:, :, k0 : k0 + dose.shape[2]].astype(bool)]
+        return np.asarray(dose[request.box[:, :, k0 : k0 + dose.shape[2]].astype(bool)])
     (i0, j0, low), (i1, j1, high) = request.box
     return dose[i0:i1, j0:j1, max(low - k0, 0) : max(high - k0, 0)].ravel()
 

@@ -58,9 +58,14 @@ def group_inputs(
 
 
 def field_inputs(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.float32]:
-    """`group_inputs` of a field, its prescription taken out."""
-    fluence = field.spectra.fluence / np.float32(field.dose_scale)
-    return group_inputs(field.spectra.axes, fluence, field.grid, field.beam_axis, field.beam_sign, tables)
+    """`group_inputs` of a field, its prescription taken out; of several beams, with the tracks that they brought."""
+    fluence, beam = field.spectra.fluence / np.float32(field.dose_scale), (field.beam_axis, field.beam_sign)
+    inputs = group_inputs(field.spectra.axes, fluence, field.grid, *beam, tables)
+    if len(field.beams) > 1:
+        counted = inputs[:, 1].sum(axis=0)
+        tracks = turn_downstream(field.tracks, *beam).astype(np.float32)
+        inputs[:, 1] *= np.divide(tracks, counted, out=np.zeros_like(counted), where=counted > 0)
+    return inputs
 
 
 Scalar = TypeVar("Scalar", bound=np.generic)

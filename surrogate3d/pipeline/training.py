@@ -164,11 +164,15 @@ def trained_on(card: ModelCard, field: Field) -> list[tuple[int, int, int]] | No
     """Voxels of a field that the model was trained on; None when the model never saw this run.
 
     Runs are recognised by the hashes of their TOPAS files, so that a new conversion of a known run is no new plan.
+    Of a known run that was cropped, resampled or combined, all voxels count as trained on.
     """
     own = scored_files(field)
     seen = [plan for plan in card.training.get("plans", []) if own & set(plan["files"])]
     if not seen:
         return None
+    if field.provenance.get("changes") or field.provenance.get("parts"):
+        # Cropped, resampled or combined: voxels have other indices, and any of them may hold what was trained on.
+        return [(int(i), int(j), int(k)) for i, j, k in np.ndindex(field.grid.shape)]
     voxels = [(int(i), int(j), int(k)) for plan in seen for i, j, k in plan["voxels"]]
     return [voxel for voxel in voxels if all(n < size for n, size in zip(voxel, field.grid.shape, strict=True))]
 
