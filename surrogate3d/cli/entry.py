@@ -22,6 +22,7 @@ from surrogate3d.cli import (
     dicom_commands,
     field_commands,
     judge_commands,
+    let_command,
     model_commands,
     topas_commands,
     tour_commands,
@@ -51,6 +52,7 @@ for module in (
     design_commands,
     model_commands,
     judge_commands,
+    let_command,
     tour_commands,
 ):
     module.register(app)

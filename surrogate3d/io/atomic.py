@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import glob
 import math
 import os
 import secrets
@@ -73,12 +74,23 @@ def resumable_directory(
             _sync_tree(scratch)
             _require_free(target, overwrite)
             _move_onto(scratch, target)
+            _remove_abandoned(target)
         except Exception as error:
             written = _bytes_of(scratch)
             _remove(scratch)
             if isinstance(error, OSError) and error.errno in _NO_ROOM:
                 raise StoreError(_no_room(error.errno, written, target, expected_bytes)) from error
             raise
+
+
+def _remove_abandoned(target: Path) -> None:
+    """What interrupted conversions to the same target left, of other inputs or settings, and nobody is writing."""
+    for left in target.parent.glob(f".partial-{'[0-9a-f]' * 16}-{glob.escape(target.name)}"):
+        try:
+            with _locked(left, target):
+                _remove(left)
+        except StoreError:
+            continue
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,6 +40,7 @@ Single = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
 
 _JOURNAL = ".journal"
+_PIECE = 4 * 1024**2
 
 
 class Observer(Protocol):
@@ -231,11 +233,20 @@ class _PlanWriter:
 @contextmanager
 def _hashing(runs: MergedRuns) -> Iterator[dict[Path, Future[str]]]:
     """Hash the inputs beside the conversion: both read a file in its order, so the disk is read once."""
-    pool = ThreadPoolExecutor(max_workers=1)
+    pool, stop = ThreadPoolExecutor(max_workers=1), Event()
     try:
-        yield {path: pool.submit(manifest.sha256_file, path) for run in runs.runs for path in run.paths()}
+        yield {path: pool.submit(_sha256, path, stop) for run in runs.runs for path in run.paths()}
     finally:
+        stop.set()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _sha256(path: Path, stop: Event) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while (piece := stream.read(_PIECE)) and not stop.is_set():
+            digest.update(piece)
+    return digest.hexdigest()
 
 
 def _fingerprint(plan: Plan, observer: Observer | None) -> str:

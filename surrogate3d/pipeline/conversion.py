@@ -111,7 +111,7 @@ def consistency(volumes: Volumes, name: str = "explained") -> dict[str, float]:
     pre-step binning puts the last long step of a stopping track at too high an energy; that last part is taken out of
     "explained_corrected".
     """
-    return _percentiles(volumes[name].values[irradiated(volumes)])
+    return percentiles(volumes[name].values[irradiated(volumes)])
 
 
 def explained_by_region(volumes: Volumes, beam_axis: int, beam_sign: int) -> dict[str, Any]:
@@ -137,7 +137,7 @@ def LET_difference(volumes: Volumes) -> dict[str, dict[str, float]]:
     for derived, scored in LET_VOLUMES.items():
         if scored in volumes:
             ratio = volumes[derived].values[inside] / volumes[scored].values[inside] - 1
-            found[scored] = _percentiles(ratio[np.isfinite(ratio)])
+            found[scored] = percentiles(ratio[np.isfinite(ratio)])
     return found
 
 
@@ -157,7 +157,8 @@ def _dose(volumes: Volumes) -> Volume:
     return volumes["dose_to_water" if "dose_to_water" in volumes else "dose_to_medium"]
 
 
-def _percentiles(values: npt.NDArray[np.floating]) -> dict[str, float]:
+def percentiles(values: npt.NDArray[np.floating]) -> dict[str, float]:
+    """Median, p5 and p95; NaN where there are no values."""
     low, median, high = np.percentile(values, [5, 50, 95]) if values.size else (np.nan,) * 3
     return {"median": float(median), "p5": float(low), "p95": float(high)}
 

@@ -25,8 +25,8 @@ import surrogate3d
 from surrogate3d.errors import StoreError
 from surrogate3d.inference.maps import Fractionation
 from surrogate3d.io.atomic import atomic_directory
-from surrogate3d.io.prescribe import PrescribeRequest
 from surrogate3d.io.field_store import field_id, read_field
+from surrogate3d.io.prescribe import PrescribeRequest
 from surrogate3d.model.bundle import load_bundle, save_bundle
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.mixing import mono_table

@@ -165,8 +165,13 @@ def checked(field: Field) -> Field:
     """The field with its checks: as stored, or made now for one that was stored or made without."""
     if all(name in field.volumes for name in SpectrumChecks.names):
         return field
+    return with_checks(field, steps_of(field))
+
+
+def steps_of(field: Field) -> Steps:
+    """The steps that the field's simulation is taken to have made: as stored, else Geant4's default."""
     stored = field.provenance.get("steps")
-    return with_checks(field, Steps(**stored) if stored else Steps.through(field.grid, field.beam_axis, None, False))
+    return Steps(**stored) if stored else Steps.through(field.grid, field.beam_axis, None, False)
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
