@@ -21,6 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from surrogate3d.grid import SpectrumAxes
+from surrogate3d.physics.let import bin_dose
+
 NX, NY, COLUMNS = 512, 512, 31
 
 PARAMETERS = """\
@@ -75,12 +78,14 @@ def make_run(folder: Path, nz: int) -> None:
     plain = HEADER.format(scorer="Dose", quantity="DoseToWater ( Gy )", nz=nz, filters="", binning="")
     (folder / "Dose.binheader").write_text(plain)
     rng = np.random.default_rng(1)
+    axes = SpectrumAxes.logarithmic(("H",), 29, 0.1, 500.0)
+    per_fluence = np.pad(bin_dose(axes, np.ones((1, 29)))[0], 1)
     plane = rng.gamma(0.3, 1.0, (NY, NX, COLUMNS)) * (rng.random((NY, NX, COLUMNS)) < 0.3)
     with (folder / "H.bin").open("wb") as spectra, (folder / "Dose.bin").open("wb") as dose:
         for k in range(nz):
             turned = np.roll(plane, 97 * k, axis=0) * (1 + 0.001 * k)
             turned.tofile(spectra)
-            (1e-8 * turned.sum(axis=-1)).tofile(dose)
+            (turned @ per_fluence).tofile(dose)
 
 
 def copy_rate(folder: Path) -> float:

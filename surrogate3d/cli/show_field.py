@@ -41,7 +41,9 @@ def conversion(data: Mapping[str, Any]) -> None:
 def consistency(data: Mapping[str, Any]) -> list[str]:
     """How much of the scored dose the spectra explain, and what is wrong with them, in lines."""
     plain, corrected = data["consistency"], data["consistency_corrected"]
-    lines = [
+    every = data["statistics_of_voxels"]["every"]
+    lines = [f"statistics are of every {every}th voxel along each axis"] if every > 1 else []
+    lines += [
         f"consistency: the spectra explain {plain['median']:.3f} of the scored dose "
         f"(median; 5th to 95th percentile {plain['p5']:.3f} to {plain['p95']:.3f}, over the irradiated voxels); "
         f"{corrected['median']:.3f} ({corrected['p5']:.3f} to {corrected['p95']:.3f}) with the mean LET along the "
@@ -53,8 +55,8 @@ def consistency(data: Mapping[str, Any]) -> list[str]:
             f"({100 * part['p5']:+.1f} to {100 * part['p95']:+.1f} %)"
         )
     for reason, count in data["spectrum_faults"].items():
-        if count["irradiated"]:
-            lines.append(f"warning: in {count['irradiated']} irradiated voxels the spectrum cannot be right: {reason}")
+        if count:
+            lines.append(f"warning: in {count} irradiated voxels the spectrum cannot be right: {reason}")
     return lines
 
 

@@ -200,6 +200,8 @@ def _remarks(parts: Sequence[_Named], volumes: dict[str, Volume]) -> list[str]:
     if len({field.primary for field in fields}) > 1:
         remarks.append("the fields have different primaries, so the sum names none")
     spectral = [field for field in fields if isinstance(field, Field)]
+    if not spectral:
+        return remarks
     if len(spectral) < len(fields):
         return [*remarks, f"only {len(spectral)} of {len(fields)} fields have spectra, so the sum has none"]
     halved = sum(bool(field.halves) for field in spectral)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from surrogate3d.grid import LetDefinition, Volume, quantity
+from surrogate3d.grid import LetDefinition, quantity
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import resumable_directory
 from surrogate3d.io.convert import ConversionReport, Plan
@@ -33,7 +34,8 @@ from surrogate3d.io.field_store import (
     store_attributes,
 )
 from surrogate3d.io.topas_merge import MergedRuns, SpectrumPlanes, half_dose
-from surrogate3d.io.zarr_group import GroupWriter, chunk_depth, new_array, quantity_words
+from surrogate3d.io.topas_run import TopasRun
+from surrogate3d.io.zarr_group import GroupWriter, StoredVolumes, chunk_depth, new_array, quantity_words
 
 Array = npt.NDArray[np.float64]
 Single = npt.NDArray[np.float32]
@@ -66,7 +68,7 @@ def convert_to_store(
     plan: Plan,
     path: Path,
     observer: Observer | None = None,
-    accept: Callable[[Mapping[str, Volume]], None] | None = None,
+    accept: Callable[[StoredVolumes], None] | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> ConversionReport:
@@ -115,13 +117,14 @@ class _PlanWriter:
         nz = self._runs.grid.shape[2]
         slabs = [(k, min(k + self._depth, nz)) for k in range(0, nz, self._depth)]
         done = self._take_up()
-        for number, (k0, k1) in enumerate(slabs):
-            if number >= done:
-                before = set(self._writer.hashes)
-                self._slab(k0, k1)
-                self._note(sorted(set(self._writer.hashes) - before))
-            if progress:
-                progress(number + 1, len(slabs))
+        with closing(self._read_ahead(slabs[done:])) as coming:
+            for number, (k0, k1) in enumerate(slabs):
+                if number >= done:
+                    before = set(self._writer.hashes)
+                    self._slab(k0, k1, coming)
+                    self._note(sorted(set(self._writer.hashes) - before))
+                if progress:
+                    progress(number + 1, len(slabs))
 
     def finish(self, digests: Mapping[Path, str]) -> ConversionReport:
         runs, plan, seen = self._runs, self._plan, self._observer
@@ -144,14 +147,27 @@ class _PlanWriter:
         manifest.write_manifest(self._scratch, known=self._writer.hashes)
         return plan.report(outside, digests)
 
-    def _slab(self, k0: int, k1: int) -> None:
-        """Read, reckon and save the planes [k0, k1)."""
+    def _read_ahead(self, slabs: Sequence[tuple[int, int]]) -> Generator[SpectrumPlanes]:
+        """The spectra of the slabs, species by species; the next one is read while one is written."""
+        steps = [(species, *slab) for slab in slabs for species in self._axes.species]
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            coming = [pool.submit(self._runs.spectrum, *step) for step in steps[:1]]
+            for following in (*steps[1:], None):
+                if not coming:
+                    return
+                planes = coming.pop().result()
+                if following:
+                    coming.append(pool.submit(self._runs.spectrum, *following))
+                yield planes
+
+    def _slab(self, k0: int, k1: int, coming: Iterator[SpectrumPlanes]) -> None:
+        """Reckon and save the planes [k0, k1)."""
         nx, ny, _ = self._runs.grid.shape
         if self._observer:
             self._observer.begin((nx, ny, k1 - k0))
         weights: Array | None = None
         for number, species in enumerate(self._axes.species):
-            planes = self._runs.spectrum(species, k0, k1)
+            planes = next(coming)
             weights = planes.tracks if weights is None else weights
             if self._axes.species[0] != "H" and number:
                 weights = weights + planes.tracks
@@ -250,16 +266,27 @@ def _sha256(path: Path, stop: Event) -> str:
 
 
 def _fingerprint(plan: Plan, observer: Observer | None) -> str:
-    """Digest of all that decides the content: inputs by name, size and time, the scale, and what is made."""
-    stats = [(path, path.stat()) for run in plan.runs.runs for path in run.paths()]
+    """Digest of all that decides the content: inputs by name, size and time, how they are read, and what is made."""
+    runs = plan.runs
+    stats = [(path, path.stat()) for run in runs.runs for path in run.paths()]
     words = [
+        version("surrogate3d"),
         [(str(path.resolve()), stat.st_size, stat.st_mtime_ns) for path, stat in stats],
-        plan.runs.dose_scale,
-        plan.runs.grid.to_json(),
-        plan.runs.histories,
-        observer.names if observer else (),
+        [_reading(run) for run in runs.runs],
+        runs.dose_scale,
+        plan.prescription.statement if plan.prescription else None,
+        runs.grid.to_json(),
+        runs.axes.to_json(),
+        runs.beam_axis,
+        (observer.names, dict(observer.provenance)) if observer else (),
     ]
     return hashlib.sha256(json.dumps(words).encode()).hexdigest()
+
+
+def _reading(run: TopasRun) -> list[Any]:
+    """What the same files may be taken for, by what the user said."""
+    roles = [(role, [path.name for path in v.files], v.assumed_order) for role, v in run.scored.items()]
+    return [run.simulation, run.histories, run.beam_direction.tolist(), roles]
 
 
 def _size(runs: MergedRuns) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 
 from surrogate3d.errors import GridMismatchError, QuantityError, StoreError
@@ -18,6 +19,7 @@ from surrogate3d.grid import (
     Grid,
     LetDefinition,
     Prescription,
+    Quantity,
     Spectra,
     SpectrumAxes,
     Volume,
@@ -162,7 +164,7 @@ def describe(path: str | Path) -> dict[str, Any]:
     """
     group, about = _open(path, hashes=False)
     volumes = StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
-    summaries = {name: summarise(volume) for name, volume in volumes.items()}
+    summaries = {name: _summary(volumes.planes(name), volumes.quantity(name)) for name in volumes}
     return {**about, "volumes": summaries, "field_id": field_id(path)}
 
 
@@ -178,15 +180,23 @@ def read_volumes(path: str | Path, verify: bool = True) -> StoredVolumes:
 
 def summarise(volume: Volume) -> dict[str, Any]:
     """Symbol, unit, definition, range of the finite values and number of NaN of a volume, as plain data."""
-    finite = volume.values[np.isfinite(volume.values)]
-    quantity = volume.quantity
+    return _summary([volume.values], volume.quantity)
+
+
+def _summary(pieces: Iterable[npt.NDArray[Any]], quantity: Quantity) -> dict[str, Any]:
+    low, high, n_nan = np.inf, -np.inf, 0
+    for values in pieces:
+        finite = values[np.isfinite(values)]
+        if finite.size:
+            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
+        n_nan += int(np.isnan(values).sum())
     return {
         "symbol": quantity.symbol,
         "unit": quantity.unit,
         "definition": quantity.definition,
-        "minimum": float(finite.min()) if finite.size else None,
-        "maximum": float(finite.max()) if finite.size else None,
-        "n_nan": int(np.isnan(volume.values).sum()),
+        "minimum": low if low <= high else None,
+        "maximum": high if low <= high else None,
+        "n_nan": n_nan,
     }
 
 

@@ -7,7 +7,7 @@ not read, with the reason; what the engine needs and cannot trust is refused.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from surrogate3d.errors import FormatError, GeometryError, QuantityError, UnsupportedError
@@ -93,9 +93,16 @@ def sort_folder(run_dir: Path, given: Given) -> Folder:
     headers, not_read = _scan(run_dir)
     parameters = _parameters(run_dir, headers, given)
     found = families([path for path, _ in headers], dict(headers), parameters)
-    parts = tuple(_parts(run_dir.name, found, dict(headers), parameters, given, not_read))
+    named = _as_in_parameters(found, dict(headers))
+    parts = tuple(_parts(run_dir.name, found, named, parameters, given, not_read))
     notes = tuple(f"{family.name}: {note}" for family in found for note in family.notes)
     return Folder(parameters, parts, tuple(not_read), notes)
+
+
+def _as_in_parameters(found: Sequence[Family], headers: Mapping[Path, ScorerHeader]) -> dict[Path, ScorerHeader]:
+    """Headers with the scorer's name in the parameter file; SplitByTimeFeature adds "-" and the value to it."""
+    split = [path for family in found if family.kind == "time_values" for _, path in family.members]
+    return {**headers, **{p: replace(headers[p], scorer=headers[p].scorer.partition("-")[0]) for p in split}}
 
 
 def _parts(
@@ -108,47 +115,46 @@ def _parts(
 ) -> Iterator[Part]:
     """The parts of a run: one, unless TOPAS wrote a file for each run, time value or execution."""
     groups: dict[tuple[str, Kind], list[Path]] = {}
+    useless: list[Path] = []
     for family in found:
         members, kind = family.members, family.kind
         if kind == "cumulative_runs":
             *earlier, last = members
             not_read += [FileNotRead(run, path.name, f"{last[1].name} holds what it holds, too") for _, path in earlier]
             members, kind = (("", last[1]),), "single"
+        if not _is_used(headers[members[0][1]], parameters, given):
+            useless += [path for _, path in members]
+            continue
         for label, path in members:
             groups.setdefault((label, kind), []).append(path)
+    for label, kind, paths in _one_way(run, groups):
+        outputs = _assign_roles(f"{run} {label}".strip(), paths + useless, headers, parameters, given, not_read)
+        yield Part(label, kind, tuple(outputs))
+        useless = []
+
+
+def _is_used(header: ScorerHeader, parameters: Parameters | None, given: Given) -> bool:
+    try:
+        role_of(header, parameters, given)
+    except UnsupportedError:
+        return False
+    return True
+
+
+def _one_way(run: str, groups: Mapping[tuple[str, Kind], list[Path]]) -> list[tuple[str, Kind, list[Path]]]:
+    """The groups as parts; refused where scorers are not all split in one way, since they could not be put together."""
     split = {kind for _, kind in groups if kind != "single"}
     if len(split) > 1:
         raise UnsupportedError(
             f"{run}: files are split in different ways ({', '.join(sorted(split))}); give each way a folder of its own"
         )
-    whole = [path for (_, kind), paths in groups.items() if kind == "single" for path in paths]
-    if not split:
-        yield Part("", "single", tuple(_assign_roles(run, whole, headers, parameters, given, not_read)))
-        return
-    for path in whole:
-        _refuse_unsplit(run, path, headers[path], parameters, given, not_read)
-    for (label, kind), paths in groups.items():
-        if kind != "single":
-            yield Part(label, kind, tuple(_assign_roles(run, paths, headers, parameters, given, not_read)))
-
-
-def _refuse_unsplit(
-    run: str,
-    path: Path,
-    header: ScorerHeader,
-    parameters: Parameters | None,
-    given: Given,
-    not_read: list[FileNotRead],
-) -> None:
-    """A scorer in one file beside others in several cannot be put together with them."""
-    try:
-        role = role_of(header, parameters, given)
-    except UnsupportedError as error:
-        not_read.append(FileNotRead(run, path.name, str(error)))
-        return
-    raise UnsupportedError(
-        f"{run}: {path.name} ({role}) is one file, and other scorers have one for each run or time; split all or none"
-    )
+    whole = groups.get(("", "single"), [])
+    if split and whole:
+        raise UnsupportedError(
+            f"{run}: {whole[0].name} is one file, and other scorers have one for each of {', '.join(split)}; split all "
+            "or none"
+        )
+    return [(label, kind, paths) for (label, kind), paths in groups.items()] or [("", "single", [])]
 
 
 def _scan(run_dir: Path) -> tuple[list[tuple[Path, ScorerHeader]], list[FileNotRead]]:

@@ -19,7 +19,6 @@ import numpy.typing as npt
 from surrogate3d.errors import GridMismatchError, QuantityError
 from surrogate3d.grid import SPECIES_Z, Beam, Grid, SpectrumAxes
 from surrogate3d.io.topas_geometry import beam_axis
-from surrogate3d.io.topas_parameters import sha256
 from surrogate3d.io.topas_run import TopasRun
 
 Array = npt.NDArray[np.float64]
@@ -27,6 +26,9 @@ Single = npt.NDArray[np.float32]
 
 READ_BYTES = 64e6
 """Of one file that are read at a time."""
+
+SAME_HISTORIES = 1e-9
+"""Relative difference of two doses below which they are of the same histories: rounding, and no noise."""
 
 # What may differ between runs of one plan: run control and graphics, histories, and how outputs are written.
 _MAY_DIFFER = re.compile(
@@ -246,14 +248,33 @@ def require_one_plan(runs: Sequence[TopasRun]) -> None:
         first.grid.require_same(run.grid, what)
         if set(run.volume_names) != set(first.volume_names) or run.species != first.species:
             raise QuantityError(f"{what} do not hold the same quantities: {_names(first)} and {_names(run)}")
-    hashes = [_dose_hash(run) for run in runs] if len(runs) > 1 else []
+    _require_other_histories(runs)
+
+
+def _require_other_histories(runs: Sequence[TopasRun]) -> None:
+    """Refuse two executions of one seed. With threads their sums differ by rounding, so values are compared."""
+    planes = [_plane_doses(run) for run in runs] if len(runs) > 1 else []
     for n, run in enumerate(runs):
         for m, other in enumerate(runs[:n]):
-            if (run.seed == other.seed and run.seed is not None) or hashes[n] == hashes[m]:
+            if run.simulation == other.simulation and run.name != other.name:
+                continue  # parts of one execution
+            same_seed = run.seed == other.seed and run.seed is not None
+            same_dose = planes[n].any() and np.allclose(planes[n], planes[m], rtol=SAME_HISTORIES, atol=0.0)
+            if same_seed or same_dose:
+                why = f"Ts/Seed is {other.seed} and {run.seed}" if same_seed else "their doses are the same"
                 raise QuantityError(
-                    f"runs {other.name} and {run.name}: Ts/Seed is {other.seed} and {run.seed}; with one seed the same "
-                    "histories would be counted twice"
+                    f"runs {other.name} and {run.name}: {why}, so the same histories would be counted twice; give each "
+                    "run a seed of its own"
                 )
+
+
+def _plane_doses(run: TopasRun) -> Array:
+    """(k,) dose summed over each plane."""
+    step = max(1, int(READ_BYTES / (8 * run.grid.shape[0] * run.grid.shape[1])))
+    nz = run.grid.shape[2]
+    scored = run.scored[run.dose_name]
+    slabs = (scored.energy_slab(k, min(k + step, nz)) for k in range(0, nz, step))
+    return np.concatenate([np.nansum(slab, axis=(0, 1, 3)) for slab in slabs])
 
 
 def _require_same_parameters(first: TopasRun, run: TopasRun, what: str) -> None:
@@ -284,8 +305,3 @@ def _require_same_edges(first: TopasRun, run: TopasRun, what: str) -> None:
 
 def _names(run: TopasRun) -> str:
     return ", ".join((*run.volume_names, *run.species))
-
-
-def _dose_hash(run: TopasRun) -> str:
-    scored = run.scored[run.dose_name]
-    return sha256(next(path for path in scored.files if path.suffix != ".binheader"))

@@ -15,12 +15,14 @@ import numpy.typing as npt
 from surrogate3d.errors import FormatError, GeometryError, GridMismatchError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import SPECIES_A, SPECIES_Z, Grid, LetDefinition
 from surrogate3d.io.given import Given
+from surrogate3d.io.topas_families import is_cumulative
 from surrogate3d.io.topas_folder import FileNotRead, FileRead, Folder, Output, Part, sort_folder
 from surrogate3d.io.topas_geometry import beam_direction, component_grid, energy_edges, given_grid, histories, seed
 from surrogate3d.io.topas_grid import ScoredValues, decide_row_order, read_values
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters, sha256
 from surrogate3d.io.topas_roles import ISOTOPES, SPECTRA, STRUCTURE_FILTER, let_definitions
+from surrogate3d.io.topas_sources import histories_of_runs
 
 Array = npt.NDArray[np.float64]
 
@@ -33,7 +35,7 @@ class TopasRun:
 
     Attributes:
         name: of the folder, with the label of a part.
-        simulation: what shares one random sequence: parts of one execution are not independent of each other.
+        simulation: which execution of TOPAS; parts of one are not independent of each other.
         version: TOPAS banner.
         parameters: of the run; None where there is no parameter file and the user said what it would say.
         grid: of every scorer that is read.
@@ -42,7 +44,7 @@ class TopasRun:
         let_definitions: by "LET_d", "LET_t".
         beam_direction: (3,) unit vector of travel in the frame of `grid`.
         histories: simulated primaries.
-        seed: of the random generator; None where there is no parameter file.
+        seed: of the random generator; None where there is no parameter file, or one for several executions.
         files_not_read: what is left out, with the reason.
         notes: warnings that a reader of the field should know.
     """
@@ -141,7 +143,8 @@ class TopasRun:
     def _require_histories(self, reported: Array, scored: ScoredValues) -> None:
         reported = reported[np.isfinite(reported)]  # NaN outside the RT structure
         if reported.size and (reported.min() != self.histories or reported.max() != self.histories):
-            source = self.parameters.files[0].name if self.parameters else "what was given"
+            stated = self.parameters is not None and _stated(self.parameters) == self.histories
+            source = self.parameters.files[0].name if self.parameters and stated else "what was given or reported"
             raise FormatError(
                 f"{scored.files[0].name}: expected {self.histories} histories by {source}, found "
                 f"{reported.min():g} to {reported.max():g}; one of them is of another run, or the run was cut"
@@ -167,18 +170,20 @@ def open_topas_runs(run_dir: Path, given: Given | None = None) -> tuple[TopasRun
     """
     given = given or Given()
     folder = sort_folder(run_dir, given)
-    return tuple(_open_part(run_dir.name, folder, part, given) for part in folder.parts)
+    runs = tuple(_open_part(run_dir, folder, part, given) for part in folder.parts)
+    _require_whole(run_dir.name, folder, runs, given)
+    return runs
 
 
-def _open_part(name: str, folder: Folder, part: Part, given: Given) -> TopasRun:
+def _open_part(run_dir: Path, folder: Folder, part: Part, given: Given) -> TopasRun:
     parameters, outputs = folder.parameters, part.outputs
     first = part is folder.parts[0]
     scored = _open_all(outputs, given)
     direction = np.asarray(_beam_direction(parameters, given, outputs[0].header.component), dtype=float)
-    label = f"{name} {part.label}" if part.label else name
+    label, execution = f"{run_dir.name} {part.label}".strip(), str(run_dir.resolve())
     return TopasRun(
         name=label,
-        simulation=label if part.kind == "increments" else name,
+        simulation=f"{execution} {part.label}" if part.kind == "increments" else execution,
         version=outputs[0].header.version,
         parameters=parameters,
         grid=_common_grid(outputs, parameters, given),
@@ -187,7 +192,7 @@ def _open_part(name: str, folder: Folder, part: Part, given: Given) -> TopasRun:
         let_definitions=let_definitions({role: s.header for role, s in scored.items()}, parameters),
         beam_direction=direction / np.linalg.norm(direction),
         histories=_histories(label, folder, part, scored, given),
-        seed=seed(parameters) if parameters and part.kind == "single" else None,
+        seed=seed(parameters) if parameters and part.kind != "increments" else None,
         files_not_read=folder.not_read if first else (),
         notes=(*(folder.notes if first else ()), *_notes(scored, parameters)),
     )
@@ -202,27 +207,70 @@ def _beam_direction(parameters: Parameters | None, given: Given, component: str)
 
 
 def _histories(run: str, folder: Folder, part: Part, scored: Mapping[str, ScoredValues], given: Given) -> int:
-    """Of the whole run by its parameters; of a part as it reports, or its share of equal sequential times."""
+    """As given; else by the parameters; else as a scorer reports. Of a part as it reports, or by its run's share."""
     if part.kind in ("runs", "time_values"):
         return _histories_of_part(run, folder, part, scored)
+    if given.histories is not None:
+        return given.histories
+    reported = _reported(scored)
     if folder.parameters is not None:
-        return histories(folder.parameters, given)
-    if given.histories is None:
+        try:
+            return histories(folder.parameters)
+        except UnsupportedError:
+            if reported is None:
+                raise
+    if reported is None:
         raise GeometryError(f"{run}: without a parameter file the number of histories is not known; give --histories N")
-    return given.histories
+    return reported
 
 
 def _histories_of_part(run: str, folder: Folder, part: Part, scored: Mapping[str, ScoredValues]) -> int:
-    for values in scored.values():
-        if _ACTIVE in values.header.columns:
-            return int(np.nanmax(values.energy_slab(0, 1, _ACTIVE)))
-    total, n = histories(folder.parameters) if folder.parameters else 0, len(folder.parts)
-    times = folder.parameters.integer("Tf/NumberOfSequentialTimes", 1) if folder.parameters else 0
-    if part.kind == "runs" and times == n and total % n == 0:
-        return total // n
+    reported, n = _reported(scored), len(folder.parts)
+    if reported is not None:
+        return reported
+    of_runs = histories_of_runs(folder.parameters) if folder.parameters else ()
+    if part.kind == "runs" and len(of_runs) == n:
+        return of_runs[folder.parts.index(part)]
     raise UnsupportedError(
         f"{run}: how many of the histories fell on each of the {n} parts is not known; add Histories to a Report"
     )
+
+
+def _reported(scored: Mapping[str, ScoredValues]) -> int | None:
+    """Histories by the first scorer that reports them; that all voxels and scorers agree is seen when they are read."""
+    for values in scored.values():
+        if _ACTIVE in values.header.columns:
+            reported = values.energy_slab(0, 1, _ACTIVE)
+            reported = reported[np.isfinite(reported)]
+            return int(reported.max()) if reported.size else None
+    return None
+
+
+def _require_whole(name: str, folder: Folder, runs: tuple[TopasRun, ...], given: Given) -> None:
+    """Refuse parts of one execution that are not all of it, or of which each holds those before."""
+    if folder.parts[0].kind not in ("runs", "time_values"):
+        return
+    total = sum(run.histories for run in runs)
+    expected = given.histories if given.histories is not None else _stated(folder.parameters)
+    if expected is not None and total != expected:
+        raise FormatError(
+            f"{name}: expected {expected} histories, found {total} in {len(runs)} parts; parts are missing, or each "
+            f"holds those before; copy all of them, or give --histories {total} if that is what was simulated"
+        )
+    scored = [run.scored[run.dose_name] for run in runs]
+    if folder.parameters is None and folder.parts[0].kind == "runs" and is_cumulative(scored):
+        raise UnsupportedError(
+            f"{name}: no dose falls from one run to the next, so each seems to hold those before it "
+            "(OutputAfterRunShouldAccumulate); leave the last run alone in the folder, or copy the parameter file there"
+        )
+
+
+def _stated(parameters: Parameters | None) -> int | None:
+    """Histories by the parameter file; None where it does not say them."""
+    try:
+        return None if parameters is None else histories(parameters)
+    except UnsupportedError:
+        return None
 
 
 def _common_grid(outputs: tuple[Output, ...], parameters: Parameters | None, given: Given) -> Grid:

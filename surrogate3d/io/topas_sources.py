@@ -64,15 +64,20 @@ def beam_direction(parameters: Parameters, given: Given | None = None, component
 
 
 def histories(parameters: Parameters, given: Given | None = None) -> int:
-    """Simulated histories, each an event of Geant4: over all runs of the sequence, the most that any source has.
+    """Simulated histories over all runs of the sequence (see `histories_of_runs`); those given come first."""
+    if given and given.histories is not None:
+        return given.histories
+    return sum(histories_of_runs(parameters))
+
+
+def histories_of_runs(parameters: Parameters) -> tuple[int, ...]:
+    """Histories of each run of the sequence, each an event of Geant4: the most that any source has in that run.
 
     All sources take part in one event, so those of several sources do not add up; a scorer counts them the same way.
 
     Raises:
         UnsupportedError: their number is not in the parameters.
     """
-    if given and given.histories is not None:
-        return given.histories
     reason = _unknown_histories(parameters)
     if reason:
         raise UnsupportedError(
@@ -80,7 +85,7 @@ def histories(parameters: Parameters, given: Given | None = None) -> int:
             "--histories"
         )
     counts = [parameters.integers_over_run(f"So/{source}/NumberOfHistoriesInRun") for source in sources(parameters)]
-    return sum(max(of_run) for of_run in zip(*counts, strict=True))
+    return tuple(max(of_run) for of_run in zip(*counts, strict=True))
 
 
 def seed(parameters: Parameters) -> int:
@@ -99,7 +104,10 @@ def _direction(parameters: Parameters, source: str) -> Array:
 
 
 def _unknown_histories(parameters: Parameters) -> str:
-    for source in sources(parameters):
+    shooting = sources(parameters)
+    if not shooting:
+        return "no source has NumberOfHistoriesInRun above 0"
+    for source in shooting:
         kind = parameters.string(f"So/{source}/Type")
         if kind.lower() in _PHASE_SPACES:
             return f"source {source} has Type {kind!r} and takes its histories from a file"

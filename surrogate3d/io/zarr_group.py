@@ -191,13 +191,26 @@ def get_array(group: zarr.Group, name: str) -> npt.NDArray[Any]:
     Raises:
         StoreError: there is no such array, or its chunks cannot be decoded.
     """
+    return _decoded(stored_array(group, name), ..., f"{group.store_path}/{name}")
+
+
+def stored_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    """An array that is there.
+
+    Raises:
+        StoreError: it is not.
+    """
     array = group.get(name)
     if not isinstance(array, zarr.Array):
         raise StoreError(f"{group.store_path} has no array {name!r}; make the store again")
+    return array
+
+
+def _decoded(array: zarr.Array[Any], part: Any, where: str) -> npt.NDArray[Any]:
     try:
-        return np.asarray(array[...])
+        return np.asarray(array[part])
     except (RuntimeError, ValueError) as error:
-        raise StoreError(f"{group.store_path}/{name} is damaged ({error}); make the store again") from error
+        raise StoreError(f"{where} is damaged ({error}); make the store again") from error
 
 
 def put_volumes(group: zarr.Group, volumes: Mapping[str, Volume], dtype: npt.DTypeLike | None = None) -> None:
@@ -225,25 +238,56 @@ def get_volumes(group: zarr.Group, grid: Grid, names: list[str]) -> VolumeSet:
 
 def get_volume(group: zarr.Group, grid: Grid, name: str) -> Volume:
     """Read one volume that `put_volumes` wrote."""
-    values = get_array(group, name)
-    about = group[name].attrs.asdict()
-    words = (str(about[key]) for key in ("quantity", "symbol", "unit", "definition"))
-    return Volume(grid, values, Quantity(*words))
+    return Volume(grid, get_array(group, name), quantity_of(group[name].attrs.asdict()))
+
+
+def quantity_of(attributes: Mapping[str, Any]) -> Quantity:
+    """The inverse of `quantity_words`."""
+    return Quantity(*(str(attributes[key]) for key in ("quantity", "symbol", "unit", "definition")))
 
 
 class StoredVolumes(Mapping[str, Volume]):
     """Volumes of a group by name, read from disk each time they are asked for and not kept."""
 
-    def __init__(self, group: zarr.Group, grid: Grid, names: Sequence[str]) -> None:
-        self._group, self._grid, self._names = group, grid, tuple(names)
+    def __init__(
+        self, group: zarr.Group, grid: Grid, names: Sequence[str], part: tuple[slice, slice, slice] | None = None
+    ) -> None:
+        self._group, self.grid, self._names = group, grid, tuple(names)
+        self._part = part or (slice(None), slice(None), slice(None))
 
     def __getitem__(self, name: str) -> Volume:
         if name not in self._names:
             raise KeyError(name)
-        return get_volume(self._group, self._grid, name)
+        array, stored = self._array(name), quantity_of(self._group[name].attrs.asdict())
+        return Volume(self.grid, _decoded(array, self._part, f"{self._group.store_path}/{name}"), stored)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._names)
 
     def __len__(self) -> int:
         return len(self._names)
+
+    def planes(self, name: str) -> Iterator[npt.NDArray[Any]]:
+        """(i, j, n) values of the whole, a chunk's depth at a time."""
+        array = self._array(name)
+        depth = array.chunks[2]
+        for k in range(0, array.shape[2], depth):
+            here = (slice(None), slice(None), slice(k, k + depth))
+            yield _decoded(array, here, f"{self._group.store_path}/{name}")
+
+    def quantity(self, name: str) -> Quantity:
+        """What the values of a volume mean."""
+        return quantity_of(self._array(name).attrs.asdict())
+
+    def thinned(self, box: tuple[slice, slice, slice], every: int) -> StoredVolumes:
+        """Every n-th voxel of a box along each axis, as volumes on the grid that these voxels make."""
+        part = tuple(slice(s.start, s.stop, every) for s in box)
+        shape = tuple(len(range(*s.indices(n))) for s, n in zip(part, self.grid.shape, strict=True))
+        x, y, z = (float(c) for c in self.grid.position_mm([s.start for s in box]))
+        dx, dy, dz = (every * d for d in self.grid.spacing_mm)
+        i, j, k = shape
+        grid = Grid((i, j, k), (dx, dy, dz), (x, y, z), self.grid.direction)
+        return StoredVolumes(self._group, grid, self._names, (part[0], part[1], part[2]))
+
+    def _array(self, name: str) -> zarr.Array[Any]:
+        return stored_array(self._group, name)

@@ -17,6 +17,7 @@ from surrogate3d.io.field_store import describe, read_field, read_volumes
 from surrogate3d.io.given import Given
 from surrogate3d.io.manifest import verify
 from surrogate3d.io.prescribe import PrescribeRequest
+from surrogate3d.io.zarr_group import StoredVolumes
 from surrogate3d.physics.explained import FAULTS, by_region
 from surrogate3d.pipeline.spectrum_checks import LET_VOLUMES, Steps, checked, checks_for
 from surrogate3d.validation.regions import regions
@@ -28,6 +29,12 @@ MAX_EXPLAINED = 1.5
 
 MIN_DOSE_FRACTION = 0.05
 """Statistics of a field are over voxels with at least this fraction of its largest dose."""
+
+MOST_VOXELS = 4_000_000
+"""About the irradiated voxels; of larger fields statistics take every n-th voxel."""
+
+_MARGIN = 3
+"""Voxels around the irradiated ones that tell where the dose falls."""
 
 
 def convert(
@@ -67,7 +74,7 @@ def convert(
         plan,
         output,
         observer=checks,
-        accept=lambda volumes: _require_consistent(consistency(volumes)),
+        accept=lambda stored: _require_consistent(consistency(irradiated_part(stored)[0])),
         overwrite=overwrite,
         progress=progress,
     )
@@ -89,19 +96,44 @@ def info(path: Path, check: bool = False) -> dict[str, Any]:
     about = describe(path)
     if about["axes"] is None:
         return about
-    volumes: Volumes = read_volumes(path)
-    if "explained" not in volumes:
-        volumes = checked(read_field(path)).volumes
-    beam = about["beam_axis"], about["beam_sign"]
+    stored = read_volumes(path)
+    if "explained" in stored:
+        volumes, taken = irradiated_part(stored)
+    else:
+        volumes, taken = checked(read_field(path)).volumes, {"from": [0, 0, 0], "every": 1}
     return {
         **about,
         "tracks_per_voxel": tracks(volumes),
         "consistency": consistency(volumes),
         "consistency_corrected": consistency(volumes, "explained_corrected"),
-        "explained_by_region": explained_by_region(volumes, *beam),
+        "explained_by_region": explained_by_region(volumes, about["beam_axis"], about["beam_sign"]),
         "spectrum_faults": spectrum_faults(volumes),
         "LET_difference": LET_difference(volumes),
+        "statistics_of_voxels": taken,
     }
+
+
+def irradiated_part(stored: StoredVolumes) -> tuple[Volumes, dict[str, Any]]:
+    """The volumes about the irradiated voxels; of very large fields every n-th voxel along each axis.
+
+    Returns:
+        The volumes, and the first voxel and n.
+    """
+    dose, shape = _dose_name(stored), stored.grid.shape
+    largest = max(float(np.nanmax(planes, initial=0.0)) for planes in stored.planes(dose))
+    inside = [np.zeros(n, dtype=bool) for n in shape]
+    k = 0
+    for planes in stored.planes(dose):
+        mask = planes >= MIN_DOSE_FRACTION * largest
+        inside[0] |= mask.any(axis=(1, 2))
+        inside[1] |= mask.any(axis=(0, 2))
+        inside[2][k : k + mask.shape[2]] = mask.any(axis=(0, 1))
+        k += mask.shape[2]
+    ends = [(int(np.flatnonzero(each)[0]), int(np.flatnonzero(each)[-1]) + 1) for each in inside]
+    i, j, k_ = (slice(max(a - _MARGIN, 0), min(b + _MARGIN, n)) for (a, b), n in zip(ends, shape, strict=True))
+    n_voxels = np.prod([s.stop - s.start for s in (i, j, k_)])
+    every = int(np.ceil((n_voxels / MOST_VOXELS) ** (1 / 3)))
+    return stored.thinned((i, j, k_), every), {"from": [i.start, j.start, k_.start], "every": every}
 
 
 def consistency(volumes: Volumes, name: str = "explained") -> dict[str, float]:
@@ -121,14 +153,10 @@ def explained_by_region(volumes: Volumes, beam_axis: int, beam_sign: int) -> dic
     return {name: by_region(volumes[name].values, masks) for name in ("explained", "explained_corrected")}
 
 
-def spectrum_faults(volumes: Volumes) -> dict[str, Any]:
-    """Voxels whose spectra cannot explain the dose: by reason, of all and of the irradiated ones."""
-    fault, inside = volumes["spectrum_fault"].values, irradiated(volumes)
-    return {
-        reason: {"voxels": int((fault == key).sum()), "irradiated": int((fault[inside] == key).sum())}
-        for key, reason in FAULTS.items()
-        if key
-    }
+def spectrum_faults(volumes: Volumes) -> dict[str, int]:
+    """Irradiated voxels whose spectra cannot explain the dose, by reason."""
+    fault = volumes["spectrum_fault"].values[irradiated(volumes)]
+    return {reason: int((fault == key).sum()) for key, reason in FAULTS.items() if key}
 
 
 def LET_difference(volumes: Volumes) -> dict[str, dict[str, float]]:
@@ -154,7 +182,11 @@ def irradiated(volumes: Volumes) -> npt.NDArray[np.bool_]:
 
 
 def _dose(volumes: Volumes) -> Volume:
-    return volumes["dose_to_water" if "dose_to_water" in volumes else "dose_to_medium"]
+    return volumes[_dose_name(volumes)]
+
+
+def _dose_name(volumes: Volumes) -> str:
+    return "dose_to_water" if "dose_to_water" in volumes else "dose_to_medium"
 
 
 def percentiles(values: npt.NDArray[np.floating]) -> dict[str, float]:

@@ -118,10 +118,12 @@ def comment(metadata: Mapping[str, Any]) -> tuple[str, ...]:
     """Words for Dose Comment from the metadata of maps, the most important first."""
     line, words = metadata.get("cell_line") or {}, []
     if line:
-        words += [str(line["name"]), f"ax={line['alpha_x']:.4g} bx={line['beta_x']:.4g}"]
+        words.append(str(line["name"]))
+    model = metadata.get("model") or str(metadata.get("bundle_id") or "")[:8]
+    if name := model.get("name") if isinstance(model, Mapping) else model:
+        words.append(f"model {name}")
     if metadata.get("fraction_dose_gy"):
         words.append(f"{metadata.get('fractions', 1)}x{metadata['fraction_dose_gy']:g}Gy")
-    model = metadata.get("model") or str(metadata.get("bundle_id") or "")[:8]
-    if isinstance(model, str) and model:
-        words.append(f"model {model}")
+    if line:
+        words.append(f"ax={line['alpha_x']:.4g} bx={line['beta_x']:.4g}")
     return tuple(words)

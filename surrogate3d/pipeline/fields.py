@@ -24,7 +24,7 @@ from surrogate3d.io.field_store import describe, field_id, read_dose_field, writ
 from surrogate3d.io.images import read_image
 from surrogate3d.physics.let import dose_from_spectra
 from surrogate3d.pipeline.spectrum_checks import Steps, with_checks
-from surrogate3d.pipeline.training import scored_files
+from surrogate3d.pipeline.training import scored_runs
 
 STORE_SUFFIX = ".field.zarr"
 
@@ -54,7 +54,7 @@ def combine_stores(
         The grid and `conservation` of the sum, the parts with theirs, and what was left out.
 
     Raises:
-        QuantityError: two stores hold the same field, or the same histories.
+        QuantityError: two stores hold the same field, or the same histories, also as a part of a sum.
         Surrogate3dError: as `surrogate3d.grid.combine.combine`.
     """
     fields = [read_dose_field(path) for path in paths]
@@ -179,8 +179,7 @@ def _bounds(field: DoseField, name: str) -> list[float] | None:
 
 def _require_different(fields: Sequence[DoseField], ids: Sequence[str], paths: Sequence[Path]) -> None:
     for a, b in combinations(range(len(fields)), 2):
-        files = [scored_files(field) for field in (fields[a], fields[b]) if isinstance(field, Field)]
-        if ids[a] == ids[b] or (len(files) == 2 and files[0] and files[0] == files[1]):
+        if ids[a] == ids[b] or scored_runs(fields[a]) & scored_runs(fields[b]):
             raise QuantityError(
                 f"{paths[a].name} and {paths[b].name} hold the same histories, whose noise would not average out; "
                 "give a field once, with a larger weight"

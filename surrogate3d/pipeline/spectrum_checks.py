@@ -90,32 +90,34 @@ class SpectrumChecks:
         )
         # Underflow and overflow count for nothing: their energies are not known.
         self._weights = np.pad(weights, ((0, 0), (1, 1), (0, 0))).astype(np.float32)
-        self._sums = np.zeros((0, 0, 0, 6))
+        self._sums = np.zeros((6, 0, 0, 0))
 
     def begin(self, shape: tuple[int, int, int]) -> None:
         """A new slab of this shape begins."""
-        self._sums = np.zeros((*shape[::-1], self._weights.shape[-1]))
+        self._sums = np.zeros((self._weights.shape[-1], *shape[::-1]))
 
     def spectrum(self, species: str, columns: Single) -> None:
         """Fluence of one species in the slab: (k, j, i, underflow + bin + overflow), 1/mm^2."""
         weights = self._weights[self._axes.species.index(species)]
-        flat, sums = columns.reshape(-1, columns.shape[-1]), self._sums.reshape(-1, weights.shape[-1])
+        flat, sums = columns.reshape(-1, columns.shape[-1]), self._sums.reshape(weights.shape[-1], -1)
         for start in range(0, len(flat), _SLAB_VOXELS):
-            sums[start : start + _SLAB_VOXELS] += flat[start : start + _SLAB_VOXELS] @ weights
+            sums[:, start : start + _SLAB_VOXELS] += (flat[start : start + _SLAB_VOXELS] @ weights).T
 
     def volumes(self, dose: Array) -> dict[str, Array]:
         """(i, j, k) volumes of the slab by name, given its dose."""
-        fluence, plain, stepped, counted, LET, LET2 = (self._sums[..., n].transpose(2, 1, 0) for n in range(6))
+        fluence, plain, stepped, counted, LET, LET2 = self._sums  # (k, j, i), in the order of the files
+        in_order = np.ascontiguousarray(dose.T)
         tracks = fluence * self._to_tracks
-        corrected = _ratio(stepped, dose)
-        return {
+        corrected = _ratio(stepped, in_order)
+        made = {
             "tracks": tracks,
-            "explained": _ratio(plain, dose),
+            "explained": _ratio(plain, in_order),
             "explained_corrected": corrected,
             "spectrum_fault": spectrum_fault(corrected, tracks).astype(float),
             "LET_d_spectra": _ratio(LET2, LET),
             "LET_t_spectra": _ratio(LET, counted),
         }
+        return {name: values.T for name, values in made.items()}
 
 
 def checks_for(

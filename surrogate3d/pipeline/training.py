@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,7 @@ import torch
 import surrogate3d
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.errors import QuantityError, ValueRangeError
-from surrogate3d.grid import Field
+from surrogate3d.grid import DoseField, Field
 from surrogate3d.model.bundle import MATTERING_FRACTION, ModelCard, Surrogate
 from surrogate3d.model.channels import channel_names, channels
 from surrogate3d.model.network import KernelNetwork
@@ -133,6 +133,7 @@ def _history(pairs: Sequence[PlanPair], members: Sequence[Trained], config: Trai
         {
             "low": pair.low_id,
             "high": pair.high_id,
+            "changed": changed(pair.low) or changed(pair.high),
             "files": sorted(scored_files(pair.low) | scored_files(pair.high)),
             "voxels": sorted({response.voxel for response in pair.responses}),
         }
@@ -155,26 +156,46 @@ def _history(pairs: Sequence[PlanPair], members: Sequence[Trained], config: Trai
 
 def scored_files(field: Field) -> set[str]:
     """SHA-256 of the scored values of a field: they name a run however it was converted."""
-    runs = field.provenance.get("runs", [])
-    files = [file for run in runs for file in run.get("files", [])]
-    return {str(file["sha256"]) for file in files if str(file["name"]).endswith((".bin", ".csv"))}
+    return {sha256 for run in field.provenance.get("runs", []) for sha256 in _scored(run)}
+
+
+def scored_runs(field: DoseField) -> set[frozenset[str]]:
+    """The runs that are in a field, each by the SHA-256 of all its scored values, or of a planning system's files.
+
+    One file alone is no run: a species of which two runs have no track gives two equal files.
+    """
+    origin = field.provenance
+    runs = {frozenset(_scored(run)) for run in origin.get("runs", [])}
+    exports = [origin, *(part.get("provenance", {}) for part in origin.get("parts", []))]
+    runs |= {frozenset(str(file["sha256"]) for file in each.get("files", [])) for each in exports}
+    return runs - {frozenset()}
+
+
+def _scored(run: Mapping[str, Any]) -> set[str]:
+    kinds = (".raw", ".mha", ".mhd") if "planning_system" in run else (".bin", ".csv")
+    return {str(file["sha256"]) for file in run.get("files", []) if str(file["name"]).lower().endswith(kinds)}
 
 
 def trained_on(card: ModelCard, field: Field) -> list[tuple[int, int, int]] | None:
     """Voxels of a field that the model was trained on; None when the model never saw this run.
 
     Runs are recognised by the hashes of their TOPAS files, so that a new conversion of a known run is no new plan.
-    Of a known run that was cropped, resampled or combined, all voxels count as trained on.
+    Of a known run that was cropped, resampled or combined, now or for the training, all voxels count as trained on.
     """
     own = scored_files(field)
     seen = [plan for plan in card.training.get("plans", []) if own & set(plan["files"])]
     if not seen:
         return None
-    if field.provenance.get("changes") or field.provenance.get("parts"):
-        # Cropped, resampled or combined: voxels have other indices, and any of them may hold what was trained on.
+    if changed(field) or any(plan.get("changed") for plan in seen):
+        # Voxels have other indices, and any of them may hold what was trained on.
         return [(int(i), int(j), int(k)) for i, j, k in np.ndindex(field.grid.shape)]
     voxels = [(int(i), int(j), int(k)) for plan in seen for i, j, k in plan["voxels"]]
     return [voxel for voxel in voxels if all(n < size for n, size in zip(voxel, field.grid.shape, strict=True))]
+
+
+def changed(field: Field) -> bool:
+    """Whether a field was cropped, resampled or combined after its conversion."""
+    return bool(field.provenance.get("changes") or field.provenance.get("parts"))
 
 
 @torch.no_grad()
