@@ -73,9 +73,20 @@ def request(
 
 def _mask_on_grid(path: Path, grid: Grid) -> npt.NDArray[np.bool_]:
     """The voxels of a mask image that are not 0, once its grid is that of the plan."""
-    from surrogate3d.grid import quantity
+    import numpy as np
+
+    from surrogate3d.errors import PrescriptionError
+    from surrogate3d.grid import quantity, turned_to
     from surrogate3d.io.images import read_image
 
-    image = read_image(path, quantity("mask"))
+    image = turned_to(read_image(path, quantity("mask")), grid)
     grid.require_same(image.grid, f"the plan and the mask {path.name}")
-    return image.values > 0
+    inside = image.values != 0
+    if np.unique(image.values[inside]).size > 1:  # NaN, too, is no value of a mask
+        raise PrescriptionError(
+            f"{path} holds other values than 0 and one label (fractions of voxels, or several labels), so it is no "
+            "mask; write it without --partial, or extract one label"
+        )
+    if not inside.any() or np.isnan(image.values[inside]).any():
+        raise PrescriptionError(f"{path} marks no voxel, or is not a number somewhere; write the mask again")
+    return np.asarray(inside)

@@ -4,7 +4,7 @@ from surrogate3d.grid.field import Beam, DoseField, Field, LetDefinition, Prescr
 from surrogate3d.grid.geometry import Grid
 from surrogate3d.grid.quantity import QUANTITIES, Quantity, quantity
 from surrogate3d.grid.spectrum import SPECIES_A, SPECIES_Z, Spectra, SpectrumAxes
-from surrogate3d.grid.volume import Volume, VolumeSet
+from surrogate3d.grid.volume import Volume, VolumeSet, turned_to
 
 __all__ = [
     "QUANTITIES",
@@ -22,4 +22,5 @@ __all__ = [
     "Volume",
     "VolumeSet",
     "quantity",
+    "turned_to",
 ]

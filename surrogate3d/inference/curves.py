@@ -32,7 +32,7 @@ class CurveMap:
     """Survival curves of the voxels where the surrogate answers.
 
     Attributes:
-        mask: (i, j, k) where it answers: enough dose, and some spectrum.
+        mask: (i, j, k) where it answers: enough dose, and a spectrum that can explain it.
         doses: (dose,) ladder, Gy.
         effect: (voxel, dose) -ln S, in the order of `np.argwhere(mask)`.
         relative_std: (voxel,) predicted relative standard deviation of the effect.
@@ -81,7 +81,7 @@ def predict_curves(
     index = surrogate.line_index(line.name)
     beam = (field.beam_axis, field.beam_sign)
     inputs = field_inputs(field, surrogate.tables)
-    mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (field.spectra.fluence.sum(axis=(0, 1)) > 0)
+    mask = irradiated(field, min_dose_fraction) & (field.spectra.fluence.sum(axis=(0, 1)) > 0) & ~faulty(field)
     if not mask.any():
         raise ValueRangeError("no voxel of the field has enough dose and a spectrum; there is nothing to predict")
     turned = turn_downstream(mask, *beam)
@@ -99,6 +99,18 @@ def predict_curves(
     doses, strange = np.array(surrogate.card.doses), turn_back(strange, *beam) & mask
     why = strangest(surrogate, inputs, species, turned, crossing)
     return CurveMap(mask, doses, np.stack(ordered[:-1], axis=1), ordered[-1], strange, why)
+
+
+def irradiated(field: Field, min_dose_fraction: float = MIN_DOSE_FRACTION) -> npt.NDArray[np.bool_]:
+    """(i, j, k) where there is enough dose to say anything."""
+    return np.asarray(field.dose >= min_dose_fraction * np.nanmax(field.dose))
+
+
+def faulty(field: Field) -> npt.NDArray[np.bool_]:
+    """(i, j, k) where the spectrum cannot explain the dose (volume `spectrum_fault`), so nothing follows from it."""
+    if "spectrum_fault" not in field.volumes:
+        return np.zeros(field.grid.shape, dtype=bool)
+    return np.asarray(field.volumes["spectrum_fault"].values > 0)
 
 
 def _ensemble(answers: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:

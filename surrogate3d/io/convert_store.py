@@ -228,18 +228,19 @@ class _PlanWriter:
         journal = self._scratch / _JOURNAL
         if not journal.is_file():
             return 0
-        done = 0
-        for line in journal.read_text(encoding="utf-8").splitlines():
+        kept: list[str] = []
+        for line in journal.read_text(encoding="utf-8").splitlines(keepends=True):
             try:
-                words = json.loads(line)
+                words = json.loads(line) if line.endswith("\n") else None
             except ValueError:
-                break  # cut in the middle of this line: its slab is made again
-            if not all(self._is_there(name, size) for name, (_, size) in words["files"].items()):
-                break
+                words = None
+            if words is None or not all(self._is_there(name, size) for name, (_, size) in words["files"].items()):
+                break  # cut in the middle of this line, or a file was lost: its slab and those after are made again
             self._writer.hashes |= {name: (digest, size) for name, (digest, size) in words["files"].items()}
             self._outside[:] = words["outside"]
-            done += 1
-        return done
+            kept.append(line)
+        journal.write_text("".join(kept), encoding="utf-8")
+        return len(kept)
 
     def _is_there(self, name: str, size: int) -> bool:
         path = self._scratch / name

@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
 from surrogate3d.errors import FormatError, GeometryError, StoreError, UnsupportedError
+from surrogate3d.io.dicom_whole import PREAMBLE_BYTES, meta_end, require_whole
 
 RTDOSE: Final = str(uid.RTDoseStorage)
 RTSTRUCT: Final = str(uid.RTStructureSetStorage)
@@ -130,7 +131,7 @@ def open_dicom(path: str | Path, sop_classes: Sequence[str] = ()) -> DicomFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _require_small_inflated(path)
+            _require_whole_file(path)
             file = DicomFile(path, pydicom.dcmread(path))
     except pydicom.errors.InvalidDicomError as error:
         raise FormatError(f"{path} is not a DICOM file (no DICM prefix); give one that a DICOM system wrote") from error
@@ -232,11 +233,22 @@ def _require_length(file: DicomFile, shape: tuple[int, int, int], bits: int) -> 
         raise FormatError(f"{file.path}: expected {wanted} bytes of pixel data, found {len(data)}; export it again")
 
 
-def _require_small_inflated(path: Path) -> None:
-    """Refuse a deflated file that grows beyond all measure, before pydicom inflates it at once."""
+def _require_whole_file(path: Path) -> None:
+    """Refuse what pydicom would read in part, or inflate beyond all measure."""
+    content = path.read_bytes()
+    if content[PREAMBLE_BYTES - 4 : PREAMBLE_BYTES] != b"DICM":
+        return  # pydicom says so
+    start = meta_end(content, path)
     meta = pydicom.filereader.read_file_meta_info(path)
-    if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
-        return
+    syntax = str(meta.get("TransferSyntaxUID", ""))
+    if syntax == uid.DeflatedExplicitVRLittleEndian:
+        _require_small_inflated(path, meta)
+        content, start = zlib.decompress(content[start:], -zlib.MAX_WBITS), 0
+    require_whole(content, start, syntax, path)
+
+
+def _require_small_inflated(path: Path, meta: Dataset) -> None:
+    """Refuse a deflated file that grows beyond all measure, before it is inflated at once."""
     with path.open("rb") as stream:
         stream.seek(144 + int(meta.FileMetaInformationGroupLength))
         inflate, grown = zlib.decompressobj(-zlib.MAX_WBITS), 0

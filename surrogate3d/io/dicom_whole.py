@@ -63,7 +63,7 @@ class _Whole:
         """End of the elements from `at` on: `end`, or behind the delimiter of an item of undefined length."""
         seen: set[int] = set()
         while at < end:
-            if depth == 0 and not self.content[at:end].strip(b"\0"):
+            if depth == 0 and not any(self.content[at : at + 8]) and not self.content[at:end].strip(b"\0"):
                 return end  # padding
             start, (tag, at) = at, self.element(at, end, depth)
             if tag == _ITEM_END and open_ended:

@@ -76,7 +76,9 @@ def read_plan(
             "Dose_Beam*.mhd); check the folder"
         )
     if dose_medium not in DOSE_MEDIA:
-        raise QuantityError(f"{path} does not say whether its dose is to water or to medium; say which (dose_medium)")
+        raise QuantityError(
+            f"{path} does not say whether its dose is to water or to medium; give --medium water or medium"
+        )
     if system == "pyradplan" and given.origin_mm is not None:
         raise GeometryError(f"{path}: pyRadPlan's files say where the grid is; leave the origin out")
     if system == "mcsquare" and name is not None:
@@ -123,7 +125,7 @@ def _primary(given: str | None, said: str | None, path: Path) -> str:
     if primary not in PRIMARIES:
         found = "nothing" if primary is None else repr(primary)
         raise QuantityError(
-            f"{path} does not say which particles the beam is of; expected one of {', '.join(PRIMARIES)} as primary, "
+            f"{path} does not say which particles the beam is of; expected one of {', '.join(PRIMARIES)} as --radiation, "
             f"found {found}"
         )
     return primary

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import surrogate3d
 from surrogate3d.errors import GeometryError, QuantityError, StoreError
 from surrogate3d.grid import Beam, DoseField, LetDefinition, Prescription, Volume, VolumeSet, quantity
 from surrogate3d.io.dicom_dose import DoseUnit, Medium, RtDose, read_rtdose
@@ -72,6 +73,7 @@ def dose_field_from_rtdose(
     read.sort(key=lambda dose: dose.header.beam_numbers)
     parts = [dose_asked(dose, asked) for dose in read]
     volume = parts[0][0]
+    _require_physical(volume, paths[0])
     doses = [part.values for part, _ in parts]
     total = volume if len(doses) == 1 else replace(volume, values=np.sum(doses, axis=0, dtype=np.float64))
     volumes = {volume.quantity.name: total, **_let(let_image)}
@@ -87,8 +89,10 @@ def dose_field_from_rtdose(
         let_definitions={let_image.quantity.name: let_definition} if let_image and let_definition else {},
         prescription=None if relative else ABSOLUTE,
         provenance={
+            "surrogate3d_version": surrogate3d.__version__,
             "source": "DICOM RT Dose",
             "files": [_provenance(d, p[1]) for d, p in zip(read, parts, strict=True)],
+            "notes": _alone(read),
         },
     )
 
@@ -151,8 +155,22 @@ def _require_one_plan(doses: Sequence[RtDose]) -> None:
         )
 
 
+def _require_physical(volume: Volume, path: Path) -> None:
+    if volume.quantity.name == "D_RBE":
+        raise QuantityError(
+            f"{path} is an RBE-weighted dose (DoseType EFFECTIVE), a field needs the physical dose; export that, or give "
+            "the constant RBE that it was multiplied by (--constant-rbe 1.1)"
+        )
+
+
 def _of_beams(doses: Sequence[RtDose]) -> bool:
     return all(dose.header.summation_type == "BEAM" for dose in doses)
+
+
+def _alone(doses: Sequence[RtDose]) -> list[str]:
+    if len(doses) > 1 or not _of_beams(doses):
+        return []
+    return [f"{doses[0].header.path.name} is the dose of {_beam_name(doses[0])} only, not of the whole plan"]
 
 
 def _beam_name(dose: RtDose) -> str:

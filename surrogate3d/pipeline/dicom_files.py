@@ -151,13 +151,21 @@ def grid_like(source: Path) -> tuple[Grid, str]:
     """
     if source.is_dir():
         if source.name.endswith(".zarr"):
-            return Grid.from_json(describe(source)["grid"]), ""
+            return _grid_of_store(source)
         ct = read_ct_series(source)
         return ct.volume.grid, ct.frame_of_reference_uid
     if source.name.endswith((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")):
         return read_image(source, quantity("structure")).grid, ""
     header = read_dose_header(source)
     return header.grid, header.frame_of_reference_uid
+
+
+def _grid_of_store(path: Path) -> tuple[Grid, str]:
+    """Grid of a field store, and the frame of reference of the RT Dose that it was converted from."""
+    about = describe(path)
+    files = about["provenance"].get("files", [])
+    frames = {str(file["frame_of_reference_uid"]) for file in files if file.get("frame_of_reference_uid")}
+    return Grid.from_json(about["grid"]), frames.pop() if len(frames) == 1 else ""
 
 
 def _about(path: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any, cast
 
@@ -179,7 +179,8 @@ def _bounds(field: DoseField, name: str) -> list[float] | None:
 
 def _require_different(fields: Sequence[DoseField], ids: Sequence[str], paths: Sequence[Path]) -> None:
     for a, b in combinations(range(len(fields)), 2):
-        if ids[a] == ids[b] or scored_runs(fields[a]) & scored_runs(fields[b]):
+        runs = product(scored_runs(fields[a]), scored_runs(fields[b]))
+        if ids[a] == ids[b] or any(one <= other or other <= one for one, other in runs):
             raise QuantityError(
                 f"{paths[a].name} and {paths[b].name} hold the same histories, whose noise would not average out; "
                 "give a field once, with a larger weight"

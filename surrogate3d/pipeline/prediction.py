@@ -12,7 +12,7 @@ import numpy as np
 import surrogate3d
 from surrogate3d.errors import UnknownNameError
 from surrogate3d.grid import DoseField, Field, VolumeSet
-from surrogate3d.inference.curves import CurveMap, predict_curves
+from surrogate3d.inference.curves import CurveMap, faulty, irradiated, predict_curves
 from surrogate3d.inference.maps import PRESCRIBED, Fractionation, derive_maps, wanted
 from surrogate3d.inference.published import PUBLICATIONS, answered, predict_published, reduced_metadata
 from surrogate3d.io.field_store import field_id, read_dose_field, read_field
@@ -120,6 +120,7 @@ def predict_store(
         "voxels_answered": int(mask.sum()),
         "voxels_out_of_domain": int(strange.sum()),
         "strangest": maps.curves.strangest,
+        "voxels_with_faulty_spectrum": int((faulty(field) & irradiated(field)).sum()),
         "refused": refused(maps.volumes, field),
         "ranges": {name: _range(volume.values[mask]) for name, volume in maps.volumes.items()},
     }
@@ -156,6 +157,7 @@ def predict_published_store(
         "voxels_answered": int(mask.sum()),
         "voxels_out_of_domain": 0,
         "strangest": "",
+        "voxels_with_faulty_spectrum": 0,
         "refused": refused(volumes, field),
         "ranges": {name: _range(volume.values[mask]) for name, volume in volumes.items()},
     }

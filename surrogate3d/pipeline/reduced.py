@@ -9,11 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from surrogate3d.errors import PrescriptionError, QuantityError
-from surrogate3d.grid import DoseField, LetDefinition, Volume, VolumeSet, quantity
+from surrogate3d.errors import PrescriptionError, QuantityError, ValueRangeError
+from surrogate3d.grid import DoseField, LetDefinition, VolumeSet, quantity, turned_to
+from surrogate3d.io.dicom_dose import read_dose_header
 from surrogate3d.io.field_store import write_field
 from surrogate3d.io.given import Given
 from surrogate3d.io.images import image_notes, read_image
+from surrogate3d.io.manifest import sha256_file
+from surrogate3d.io.plan_grids import known_LET
 from surrogate3d.io.plans import read_plan, recognise_plan
 from surrogate3d.io.prescribe import PrescribeRequest, given_scale, prescribed
 from surrogate3d.pipeline.conversion import info
@@ -62,23 +65,32 @@ def read_reduced(paths: Sequence[Path], facts: PlanFacts, given: Given | None = 
         QuantityError: something that the files do not say was not given.
         Surrogate3dError: as `io.plans.read_plan` and `pipeline.dicom_field.dose_field_from_rtdose`.
     """
+    given = given or Given()
+    if given != Given(origin_mm=given.origin_mm, direction=given.direction):
+        raise QuantityError("a planning system's dose has no row order, histories or scorers; leave these options out")
     if paths[0].is_dir():
         if facts.let or facts.let_definition or facts.constant_rbe:
             raise QuantityError("an LET image and a constant RBE go with RT Dose files; a plan's folder has its own")
         return read_plan(paths[0], primary=facts.primary, dose_medium=facts.medium, name=facts.name, given=given)
+    return _read_rtdose(paths, facts, given)
+
+
+def _read_rtdose(paths: Sequence[Path], facts: PlanFacts, given: Given) -> DoseField:
+    if given.origin_mm is not None or facts.name is not None:
+        raise QuantityError("RT Dose files say where they are and of which plan; leave --origin and --plan out")
     if facts.medium is None:
         raise QuantityError("DICOM does not say whether a dose is to water or to medium; give --medium water or medium")
-    let = None
-    if facts.let is not None and facts.let_definition is not None:
-        name = "LET_d" if facts.let_definition.weighting == "dose" else "LET_t"
-        let = read_image(facts.let, quantity(name))
-    elif facts.let is not None:
-        raise QuantityError("an image does not say what its LET is; give --let-definition")
+    if (facts.let is None) != (facts.let_definition is None):
+        raise QuantityError("an image does not say what its LET is; give --let and --let-definition, or neither")
     asked = DoseAsked(medium=facts.medium, constant_rbe=facts.constant_rbe)
-    field = dose_field_from_rtdose(
-        paths, let, let_definition=facts.let_definition if let else None, asked=asked, primary=facts.primary
-    )
-    return _let_where_dose(field) if let else field
+    if facts.let is None or facts.let_definition is None:
+        return dose_field_from_rtdose(paths, asked=asked, primary=facts.primary)
+    name = "LET_d" if facts.let_definition.weighting == "dose" else "LET_t"
+    dose_grid = read_dose_header(paths[0]).grid
+    let = turned_to(read_image(facts.let, quantity(name)), dose_grid)
+    dose_grid.require_same(let.grid, f"{facts.let} must be on the grid of the dose")
+    field = dose_field_from_rtdose(paths, let, let_definition=facts.let_definition, asked=asked, primary=facts.primary)
+    return _with_known_LET(field, name, facts.let)
 
 
 def convert_reduced(
@@ -101,7 +113,7 @@ def convert_reduced(
         Surrogate3dError: as `read_reduced`.
     """
     field = read_reduced(paths, facts, given)
-    notes = [REDUCED, *_notes(field), *(image_notes(facts.let) if facts.let else ())]
+    notes = [REDUCED, *_notes(field)]
     field, doubts = rescaled(field, dose_scale, prescribe)
     write_field(field, output, overwrite=overwrite)
     files = [file for run in field.provenance.get("runs", []) for file in run.get("files", [])]
@@ -168,14 +180,19 @@ def _is_dicom(path: Path) -> bool:
         return stream.read(4) == b"DICM" or path.suffix.lower() == ".dcm"
 
 
-def _let_where_dose(field: DoseField) -> DoseField:
-    """LET is not defined where there is no dose: exports write 0 there."""
-    volumes: dict[str, Volume] = dict(field.volumes)
-    for name in ("LET_d", "LET_t"):
-        if name in volumes:
-            values = volumes[name].values
-            volumes[name] = replace(volumes[name], values=np.where((field.dose > 0) & (values > 0), values, np.nan))
-    return replace(field, volumes=VolumeSet(field.grid, volumes))
+def _with_known_LET(field: DoseField, name: str, image: Path) -> DoseField:
+    """LET is not defined where there is no dose, exports write 0 there; the image becomes one of the files."""
+    given = field.volumes[name].values
+    LET, notes = known_LET(field.dose, np.where(np.isnan(given), 0.0, given).astype(given.dtype), f"LET of {image}")
+    if np.isnan(LET).all():
+        raise ValueRangeError(f"LET of {image} is 0 wherever there is dose; export it again")
+    notes = (*notes, *image_notes(image))
+    files = [*field.provenance["files"], {"name": image.name, "sha256": sha256_file(image), "notes": list(notes)}]
+    return replace(
+        field,
+        volumes=VolumeSet(field.grid, {**field.volumes, name: replace(field.volumes[name], values=LET)}),
+        provenance={**field.provenance, "files": files},
+    )
 
 
 def _notes(field: DoseField) -> list[str]:

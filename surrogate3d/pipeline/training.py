@@ -164,11 +164,13 @@ def scored_runs(field: DoseField) -> set[frozenset[str]]:
 
     One file alone is no run: a species of which two runs have no track gives two equal files.
     """
-    origin = field.provenance
+    return _runs_of(field.provenance) - {frozenset()}
+
+
+def _runs_of(origin: Mapping[str, Any]) -> set[frozenset[str]]:
     runs = {frozenset(_scored(run)) for run in origin.get("runs", [])}
-    exports = [origin, *(part.get("provenance", {}) for part in origin.get("parts", []))]
-    runs |= {frozenset(str(file["sha256"]) for file in each.get("files", [])) for each in exports}
-    return runs - {frozenset()}
+    runs.add(frozenset(str(file["sha256"]) for file in origin.get("files", [])))
+    return runs.union(*(_runs_of(part.get("provenance", {})) for part in origin.get("parts", [])))
 
 
 def _scored(run: Mapping[str, Any]) -> set[str]:

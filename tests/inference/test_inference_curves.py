@@ -97,6 +97,18 @@ def test_it_answers_where_there_is_dose_and_a_spectrum(surrogate):
     np.testing.assert_array_equal(mask, expected)
 
 
+def test_a_spectrum_that_cannot_explain_its_dose_gets_no_answer(surrogate, found):
+    i, j, k = np.argwhere(found.mask)[3]
+    fault = np.zeros(FIELD.grid.shape)
+    fault[i, j, k] = 3
+    volumes = {**FIELD.volumes, "spectrum_fault": Volume(FIELD.grid, fault, quantity("spectrum_fault"))}
+    masked = predict_curves(replace(FIELD, volumes=VolumeSet(FIELD.grid, volumes)), surrogate, LINE)
+    assert found.mask.sum() - masked.mask.sum() == 1
+    assert not masked.mask[i, j, k]
+    kept = masked.mask[found.mask]
+    np.testing.assert_allclose(masked.effect, found.effect[kept], rtol=1e-6)
+
+
 def test_portions_do_not_show(surrogate, found, monkeypatch):
     monkeypatch.setattr(curves, "_PORTION", 37)
     np.testing.assert_allclose(predict_curves(FIELD, surrogate, LINE).effect, found.effect, rtol=1e-5)
