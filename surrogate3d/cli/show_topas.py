@@ -99,6 +99,11 @@ def _lineal_energy(found: Mapping[str, Any]) -> Facts:
     return [*facts, *_particles(found)]
 
 
+def _parameters(found: Mapping[str, Any]) -> Facts:
+    scored = [(f"scorer {name}", f"{s['Quantity']} on {s['Component']}") for name, s in found["scorers"].items()]
+    return [("files", ", ".join(found["files"])), ("seed", str(found["seed"])), *scored]
+
+
 def _particles(found: Mapping[str, Any]) -> Facts:
     return [("particles", ", ".join(found["particles"]))] if found["particles"] else []
 
@@ -109,5 +114,6 @@ _FACTS: dict[str, Callable[[Mapping[str, Any]], Facts]] = {
     "ntuple": _ntuple,
     "lineal energy spectrum": _lineal_energy,
     "lineal energy by particle": _particles,
+    "parameters": _parameters,
     "lineal energy y d(y)": lambda found: [("bins with events", str(found["bins_with_events"]))],
 }

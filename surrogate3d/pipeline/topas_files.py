@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,11 +12,14 @@ import numpy as np
 
 from surrogate3d.errors import FormatError, StoreError
 from surrogate3d.io.given import RowOrder
+from surrogate3d.io.topas_geometry import seed
 from surrogate3d.io.topas_grid import ScoredValues, decide_row_order, outside_shares, read_values
 from surrogate3d.io.topas_header import ScorerHeader, header_lines, is_topas_header, parse_header
 from surrogate3d.io.topas_microdosimetry import part_of, read_particles, read_spectrum, read_ydy
 from surrogate3d.io.topas_ntuple import describe_ntuple, is_ntuple
+from surrogate3d.io.topas_parameters import read_parameters
 
+_ASSIGNMENT = re.compile(rb"^\s*[a-z]{1,2}c?:[A-Za-z]+/.+=", re.MULTILINE)
 _SUSPECT_MODE = "IncidentTrack"
 
 
@@ -37,7 +41,7 @@ def describe_file(path: Path, row_order: RowOrder | None = None) -> dict[str, An
 
     Returns:
         Plain data; "kind" is "scorer", "volume histogram", "phase space", "ntuple", "lineal energy spectrum", "lineal
-        energy by particle", "lineal energy y d(y)" or "DICOM", and "notes" what a reader should know.
+        energy by particle", "lineal energy y d(y)", "parameters" or "DICOM", and "notes" what a reader should know.
 
     Raises:
         StoreError: there is no such file.
@@ -58,12 +62,31 @@ def describe_file(path: Path, row_order: RowOrder | None = None) -> dict[str, An
     if any("Results for Scorer:" in line or " Volume Histogram over " in line for line in lines):
         note = "a volume histogram (bin, lower limit, value), not values of voxels; read the scorer's own file"
         return {"file": path.name, "kind": "volume histogram", "notes": [note]}
+    if not is_topas_header(lines) and _ASSIGNMENT.search(path.read_bytes()):
+        return _parameter_file(path)
     if not is_topas_header(lines):
         raise FormatError(
-            f"{path.name}: not an output of TOPAS: expected the header of a scorer, phase space or ntuple, or a "
-            "spectrum of the microdosimetry extension"
+            f"{path.name}: not a file of TOPAS: expected the header of a scorer, phase space or ntuple, a spectrum of "
+            "the microdosimetry extension, or parameters"
         )
     return _scorer(path, parse_header(lines, path.name), row_order)
+
+
+def _parameter_file(path: Path) -> dict[str, Any]:
+    """What a run scores; without its outputs nothing is placed."""
+    parameters = read_parameters(path)
+    names = [p.name.split("/")[1] for p in parameters if re.fullmatch(r"sc/[^/]+/quantity", p.name.lower())]
+    scorers = {
+        name: {key: parameters.string(f"Sc/{name}/{key}", "") for key in ("Quantity", "Component")} for name in names
+    }
+    return {
+        "file": path.name,
+        "kind": "parameters",
+        "files": [each.name for each in parameters.files],
+        "scorers": scorers,
+        "seed": seed(parameters),
+        "notes": [],
+    }
 
 
 def _header_of(path: Path) -> Path:

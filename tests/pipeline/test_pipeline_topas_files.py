@@ -152,7 +152,7 @@ def test_sparse_rows_are_counted(tmp_path):
 
 def test_what_is_no_topas_file_is_refused(tmp_path):
     (tmp_path / "a.csv").write_text("a, b\n1, 2\n")
-    with pytest.raises(FormatError, match="not an output of TOPAS"):
+    with pytest.raises(FormatError, match="not a file of TOPAS"):
         describe_file(tmp_path / "a.csv")
     with pytest.raises(StoreError, match="no file at"):
         describe_file(tmp_path / "b.csv")
@@ -431,3 +431,11 @@ def test_an_unknown_weighting_is_refused(tmp_path):
             tmp_path / "x.mha",
             ImageRequest(parameters=tmp_path / "fixture.txt"),
         )
+
+
+def test_a_parameter_file_tells_what_it_scores():
+    found = describe_file(RUN / "fixture.txt")
+    assert found["kind"] == "parameters"
+    assert found["seed"] == 301
+    assert found["scorers"]["ProtonLETt"] == {"Quantity": "ProtonLET", "Component": "Grid"}
+    assert len(found["scorers"]) == 6
