@@ -14,7 +14,9 @@ from surrogate3d.cli.prescription import box_of
 
 Output = Annotated[Path, typer.Option("-o", "--output", metavar="FIELD", help="The store: NAME.field.zarr.")]
 One = Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")]
-Like = Annotated[Path | None, typer.Option(metavar="PATH", help="A field store or an image whose grid it shall have.")]
+Like = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="On whose grid: a field store, an image, an RTDOSE or a CT folder.")
+]
 
 
 def register(app: typer.Typer) -> None:

@@ -75,7 +75,7 @@ def masks(
 
 def image(
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="An RTDOSE file, or the folder of a CT series.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="IMAGE", help=".nii.gz, .nii or .mha.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="IMAGE", help="NAME.nii.gz, .mha or .nrrd.")],
     medium: Annotated[
         Literal["water", "medium"] | None, typer.Option(help="What a physical dose is to; DICOM does not say it.")
     ] = None,

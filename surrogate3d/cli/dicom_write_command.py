@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,7 +24,12 @@ def write(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="OUT", help="A .dcm file, or a directory.")],
     name: Annotated[
-        str, typer.Option("--quantity", metavar="NAME", help="D_RBE, BED, EQD2, dose_to_water or dose_to_medium.")
+        str,
+        typer.Option(
+            "--quantity",
+            metavar="NAME",
+            help="D_RBE, BED, EQD2, dose_to_water, dose_to_medium; with --let LET_d or LET_t.",
+        ),
     ],
     reference: Annotated[
         Path | None, typer.Option(metavar="FILE", help="CT slice, RTDOSE, RTSTRUCT or RTPLAN of the patient.")
@@ -33,12 +38,14 @@ def write(
         Path | None, typer.Option(metavar="FILE", help="RT (Ion) Plan that the dose is of; else --reference's.")
     ] = None,
     outside: Annotated[
-        str, typer.Option(metavar="refuse|zero", help="Voxels without an answer: refuse them, or store them as 0.")
+        Literal["refuse", "zero"], typer.Option(help="Voxels without an answer: refuse them, or store them as 0.")
     ] = "refuse",
     let: Annotated[bool, typer.Option("--let", help="Write LET_d or LET_t, which is not a dose, as RELATIVE.")] = False,
-    let_as_gy: Annotated[bool, typer.Option("--let-as-gy", help="With --let, call its keV/um GY.")] = False,
+    let_as_gy: Annotated[
+        bool, typer.Option("--let-as-gy", help="With --let, write Dose Units GY, as some programs expect.")
+    ] = False,
     seed: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Makes new UIDs depend on TEXT and the time.")
+        str | None, typer.Option(metavar="TEXT", help="UIDs follow from TEXT, time and content; else random.")
     ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -52,20 +59,13 @@ def write(
     from surrogate3d.io.dicom_write import RtDoseOptions
     from surrogate3d.pipeline.dicom_export import export_dose
 
-    nan_as, whose = stored_outside(outside), read_reference(reference, plan)
+    nan_as, whose = 0.0 if outside == "zero" else None, read_reference(reference, plan)
     options = RtDoseOptions(reference=whose, nan_as=nan_as, let=let, let_as_gy=let_as_gy, seed=seed)
     with working("writing"):
         done = export_dose(source, output, name, options, overwrite)
     for note in done["notes"]:
         warn(note)
     answer("dicom-write", done, as_json, written)
-
-
-def stored_outside(policy: str) -> float | None:
-    """What is stored where there is no answer; None where that is refused."""
-    if policy not in ("refuse", "zero"):
-        raise typer.BadParameter(f"--outside is refuse or zero, found {policy!r}")
-    return 0.0 if policy == "zero" else None
 
 
 def written(data: Mapping[str, Any]) -> None:

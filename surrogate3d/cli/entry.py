@@ -46,13 +46,13 @@ app = typer.Typer(
 )
 for module in (
     field_commands,
+    let_command,
     combine_commands,
     topas_commands,
     dicom_commands,
     design_commands,
     model_commands,
     judge_commands,
-    let_command,
     tour_commands,
 ):
     module.register(app)

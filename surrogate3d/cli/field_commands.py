@@ -59,7 +59,7 @@ def convert(
         str | None, typer.Option(metavar="BOX", help="In voxels i0:i1,j0:j1,k0:k1, ends not included.")
     ] = None,
     mask: Annotated[
-        Path | None, typer.Option(metavar="IMAGE", help="Or in this mask on the same grid (.nii.gz or .mha).")
+        Path | None, typer.Option(metavar="IMAGE", help="Or in this mask on the same grid (.nii.gz, .mha or .nrrd).")
     ] = None,
     origin: Origin = None,
     direction: Direction = None,

@@ -53,14 +53,16 @@ RowOrderOption = Annotated[
 _PLANNING = "Dose and LET of a planning system"
 
 Radiation = Annotated[
-    Literal["H", "He", "C"] | None, typer.Option(help="Particles of the beam.", rich_help_panel=_PLANNING)
+    Literal["H", "He", "C"] | None,
+    typer.Option(help="Particles of the beam; a LET model asks for it.", rich_help_panel=_PLANNING),
 ]
 Medium = Annotated[
-    Literal["water", "medium"] | None, typer.Option(help="What the dose is absorbed in.", rich_help_panel=_PLANNING)
+    Literal["water", "medium"] | None,
+    typer.Option(help="What the dose is to, which no file says.", rich_help_panel=_PLANNING),
 ]
 PlanName = Annotated[
     str | None,
-    typer.Option("--plan", metavar="NAME", help="Which plan, where a folder holds several.", rich_help_panel=_PLANNING),
+    typer.Option("--plan", metavar="NAME", help="Which plan, if a folder holds several.", rich_help_panel=_PLANNING),
 ]
 LetImage = Annotated[
     Path | None,
@@ -77,7 +79,7 @@ LetDefinitionText = Annotated[
 ]
 ConstantRbe = Annotated[
     float | None,
-    typer.Option(metavar="FACTOR", help="RBE that an EFFECTIVE RTDOSE is divided by.", rich_help_panel=_PLANNING),
+    typer.Option(metavar="FACTOR", help="Divide an EFFECTIVE RTDOSE by this, such as 1.1.", rich_help_panel=_PLANNING),
 ]
 
 

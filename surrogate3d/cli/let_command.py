@@ -22,7 +22,7 @@ def let(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="New directory for the maps.")],
     weighting: Annotated[Literal["dose", "track", "both"], typer.Option(help="Average by dose or by track.")] = "both",
     particles: Annotated[
-        str | None, typer.Option(metavar="H,He", help="Species that count; all of the spectra by default.")
+        str | None, typer.Option(metavar="H,He", help="Species that count; else all of the spectra.")
     ] = None,
     restricted: Annotated[
         float | None,
@@ -31,7 +31,9 @@ def let(
     at_bins: Annotated[
         bool, typer.Option("--at-bins", help="LET at the bins' energies, not the mean along the simulation's steps.")
     ] = False,
-    formats: Annotated[str, typer.Option("--format", help="Any of nifti, mha, nrrd, zarr.")] = "nifti",
+    formats: Annotated[
+        str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,nrrd,zarr, separated by commas.")
+    ] = "nifti",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

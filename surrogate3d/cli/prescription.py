@@ -82,11 +82,10 @@ def _mask_on_grid(path: Path, grid: Grid) -> npt.NDArray[np.bool_]:
     image = turned_to(read_image(path, quantity("mask")), grid)
     grid.require_same(image.grid, f"the plan and the mask {path.name}")
     inside = image.values != 0
-    if np.unique(image.values[inside]).size > 1:  # NaN, too, is no value of a mask
+    labels = np.unique(image.values[inside])
+    if labels.size != 1 or not np.isfinite(labels).all():
         raise PrescriptionError(
-            f"{path} holds other values than 0 and one label (fractions of voxels, or several labels), so it is no "
-            "mask; write it without --partial, or extract one label"
+            f"{path}: expected a mask of 0 and one other value, found {labels.size} others (fractions of voxels? "
+            "several labels?); write it without --partial, or extract one label"
         )
-    if not inside.any() or np.isnan(image.values[inside]).any():
-        raise PrescriptionError(f"{path} marks no voxel, or is not a number somewhere; write the mask again")
     return np.asarray(inside)

@@ -22,7 +22,7 @@ def register(topas_app: typer.Typer) -> None:
 
 def scorers(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The parameter file to include.")],
-    component: Annotated[str, typer.Option(metavar="NAME", help="Component to score on, as in Ge/NAME/XBins.")],
+    component: Annotated[str, typer.Option(metavar="NAME", help="Component to score on: NAME in Ge/NAME/XBins.")],
     beam: Annotated[
         Literal["proton", "helium", "carbon", "oxygen"],
         typer.Option(help="Particles of the beam; they decide which species are scored.", show_default=False),
@@ -47,7 +47,9 @@ def scorers(
         int | None, typer.Option(metavar="N", help="Threads of the run; those of the plan where not given.")
     ] = None,
     output_type: Annotated[Literal["binary", "csv"], typer.Option(help="Form of TOPAS's output files.")] = "binary",
-    prefix: Annotated[str, typer.Option(metavar="TEXT", help="Put before scorer and file names.")] = "",
+    prefix: Annotated[
+        str, typer.Option(metavar="TEXT", help="Put before scorer and file names, if the plan has such.")
+    ] = "",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

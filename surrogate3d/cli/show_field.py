@@ -54,9 +54,10 @@ def consistency(data: Mapping[str, Any]) -> list[str]:
             f"{name} from the spectra against the scored one: {100 * part['median']:+.1f} % "
             f"({100 * part['p5']:+.1f} to {100 * part['p95']:+.1f} %)"
         )
-    for reason, count in data["spectrum_faults"].items():
-        if count:
-            lines.append(f"warning: in {count} irradiated voxels the spectrum cannot be right: {reason}")
+    for fault in data["spectrum_faults"]:
+        if fault["voxels"]:
+            words = f"in {fault['voxels']} irradiated voxels the spectrum cannot be right: {fault['reason']}"
+            lines.append(f"warning: {words}")
     return lines
 
 
@@ -98,7 +99,7 @@ def _statistics(data: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("beam", f"along {'+' if data['beam_sign'] > 0 else '-'}{axis}"),
         ("histories", f"{data['histories']:,}"),
         ("tracks per voxel", f"{tracks['median']:.0f} ({tracks['minimum']:.0f} to {tracks['maximum']:.0f})"),
-        ("halves", f"{halves} independent" if halves else "none (a single run): the noise is not known"),
+        ("halves", f"{halves} independent" if halves else "none: the noise is not known"),
     ]
 
 

@@ -16,6 +16,7 @@ topas_app = typer.Typer(
     help="Single files of TOPAS: what they are, as images, and the scorers to write them.",
     no_args_is_help=True,
 )
+_CURVED = "Cylinders and spheres"
 RowOrderOption = Annotated[
     Literal["x_fastest", "z_fastest"] | None,
     typer.Option(help="Row order of energy-binned CSV files, where the TOPAS version does not tell."),
@@ -46,7 +47,7 @@ def info(
 def image(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="One scorer: .csv, .binheader or .bin.")],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="IMAGE", help="NAME.nii.gz, .mha or .nrrd.")],
-    statistic: Annotated[str, typer.Option(metavar="NAME", help="Column of the file.")] = "Sum",
+    statistic: Annotated[str, typer.Option(metavar="NAME", help="Such as Sum, Mean or Standard_Deviation.")] = "Sum",
     bins: Annotated[
         str | None,
         typer.Option(metavar="WHICH", help="Of energy or time bins: sum (all), under, over, noincident, N or N:M."),
@@ -69,10 +70,19 @@ def image(
         typer.Option("--as", help="What an RBE scorer without unit holds; its file does not tell."),
     ] = None,
     row_order: RowOrderOption = None,
-    spacing: Annotated[float | None, typer.Option(metavar="MM", help="Voxels for a cylinder or sphere, in mm.")] = None,
-    r_min: Annotated[float | None, typer.Option(metavar="MM", help="Its inner radius, mm.")] = None,
-    phi_start: Annotated[float | None, typer.Option(metavar="DEG", help="Where its Phi begins, deg.")] = None,
-    theta_start: Annotated[float | None, typer.Option(metavar="DEG", help="Where its Theta begins, deg.")] = None,
+    spacing: Annotated[
+        float | None, typer.Option(metavar="MM", help="Voxels to put it on, mm.", rich_help_panel=_CURVED)
+    ] = None,
+    r_min: Annotated[
+        float | None,
+        typer.Option(metavar="MM", help="Inner radius, mm, without --parameters.", rich_help_panel=_CURVED),
+    ] = None,
+    phi_start: Annotated[
+        float | None, typer.Option(metavar="DEG", help="Where Phi begins, deg, likewise.", rich_help_panel=_CURVED)
+    ] = None,
+    theta_start: Annotated[
+        float | None, typer.Option(metavar="DEG", help="Where Theta begins, deg, likewise.", rich_help_panel=_CURVED)
+    ] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:

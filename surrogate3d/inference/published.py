@@ -64,6 +64,10 @@ PUBLICATIONS = {
 _ION_NAMES = {"H": "protons", "He": "helium"}
 
 
+MOST_GY = 50.0
+"""Dose per fraction beyond which a dose scale is taken for a mistake: no LQ model was fitted anywhere near it."""
+
+
 def predict_published(
     field: DoseField,
     model_name: str,
@@ -97,6 +101,11 @@ def predict_published(
     if not mask.any():
         raise ValueRangeError("no voxel of the field has enough dose and a LET_d; there is nothing to predict")
     D = np.asarray(field.dose, dtype=float)[mask] / fractionation.fractions
+    if field.prescription is not None and D.max() > MOST_GY:
+        raise ValueRangeError(
+            f"the largest dose is {D.max():.3g} Gy per fraction, and no LQ model holds beyond {MOST_GY:g} Gy; "
+            "check the dose scale and the number of fractions"
+        )
     doses = {"RBE_ref": np.full_like(D, fractionation.fraction_dose_gy), "RBE": D}
     model = PUBLISHED_MODELS[model_name]
     RBE = {name: model(dose, LET[mask], line.alpha_x, line.beta_x) for name, dose in doses.items()}

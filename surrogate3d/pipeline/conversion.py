@@ -25,7 +25,10 @@ from surrogate3d.validation.regions import regions
 Volumes = Mapping[str, Volume]
 
 MAX_EXPLAINED = 1.5
-"""Largest 95th percentile of dose from the spectra over scored dose that noise can explain."""
+"""Largest dose from the spectra over scored dose that noise can explain..."""
+
+MAX_OVER = 0.05
+"""...but in this part of the voxels."""
 
 MIN_DOSE_FRACTION = 0.05
 """Statistics of a field are over voxels with at least this fraction of its largest dose."""
@@ -62,7 +65,7 @@ def convert(
         `info` of the new store, and under "conversion" what was read and what was not.
 
     Raises:
-        QuantityError: the spectra explain more dose than was scored.
+        QuantityError: the spectra explain more dose than was scored, or there is no dose.
         Surrogate3dError: as `io.convert.open_plan` and `io.convert_store.convert_to_store`.
     """
     plan = open_plan(run_dirs, dose_scale=dose_scale, prescribe=prescribe, given=given)
@@ -74,7 +77,7 @@ def convert(
         plan,
         output,
         observer=checks,
-        accept=lambda stored: _require_consistent(consistency(irradiated_part(stored)[0])),
+        accept=_accept,
         overwrite=overwrite,
         progress=progress,
     )
@@ -118,9 +121,14 @@ def irradiated_part(stored: StoredVolumes) -> tuple[Volumes, dict[str, Any]]:
 
     Returns:
         The volumes, and the first voxel and n.
+
+    Raises:
+        QuantityError: no voxel has a dose.
     """
     dose, shape = _dose_name(stored), stored.grid.shape
     largest = max(float(np.nanmax(planes, initial=0.0)) for planes in stored.planes(dose))
+    if not largest > 0:
+        raise QuantityError(f"no voxel has a {dose} above 0; the beam misses the grid, or its structure is empty")
     inside = [np.zeros(n, dtype=bool) for n in shape]
     k = 0
     for planes in stored.planes(dose):
@@ -153,10 +161,10 @@ def explained_by_region(volumes: Volumes, beam_axis: int, beam_sign: int) -> dic
     return {name: by_region(volumes[name].values, masks) for name in ("explained", "explained_corrected")}
 
 
-def spectrum_faults(volumes: Volumes) -> dict[str, int]:
-    """Irradiated voxels whose spectra cannot explain the dose, by reason."""
+def spectrum_faults(volumes: Volumes) -> list[dict[str, Any]]:
+    """Irradiated voxels whose spectra cannot explain the dose: `code`, `reason` and number of `voxels` by fault."""
     fault = volumes["spectrum_fault"].values[irradiated(volumes)]
-    return {reason: int((fault == key).sum()) for key, reason in FAULTS.items() if key}
+    return [{"code": code, "reason": FAULTS[code], "voxels": int((fault == code).sum())} for code in FAULTS if code]
 
 
 def LET_difference(volumes: Volumes) -> dict[str, dict[str, float]]:
@@ -195,11 +203,29 @@ def percentiles(values: npt.NDArray[np.floating]) -> dict[str, float]:
     return {"median": float(median), "p5": float(low), "p95": float(high)}
 
 
-def _require_consistent(explained: dict[str, float]) -> None:
-    """Refuse spectra that explain more dose than was scored: they lie in other voxels, or in other bins."""
-    if explained["p95"] > MAX_EXPLAINED:
+def _accept(stored: StoredVolumes) -> None:
+    irradiated_part(stored)  # refuses where there is no dose
+    _require_consistent(stored)
+
+
+def _require_consistent(stored: StoredVolumes) -> None:
+    """Refuse spectra that explain more dose than was scored: they lie in other voxels, or in other bins.
+
+    Voxels with many tracks count as those with much dose do, so that spectra where no dose is are seen, too.
+    """
+    names = (_dose_name(stored), "tracks", "explained")
+    largest_dose, largest_tracks = (
+        max(float(np.nanmax(planes, initial=0.0)) for planes in stored.planes(name)) for name in names[:2]
+    )
+    n = over = 0
+    for dose, tracks, explained in zip(*(stored.planes(name) for name in names), strict=True):
+        much = (dose >= MIN_DOSE_FRACTION * largest_dose) | (tracks >= MIN_DOSE_FRACTION * largest_tracks)
+        inside = much & np.isfinite(dose)
+        n += int(inside.sum())
+        over += int((inside & ((explained > MAX_EXPLAINED) | ((dose == 0) & (tracks > 0)))).sum())
+    if over > MAX_OVER * n:
         raise QuantityError(
-            f"the spectra explain {explained['median']:.2f} of the scored dose in the median voxel and "
-            f"{explained['p95']:.2f} at the 95th percentile, which cannot be: the row order of a CSV, a species or its "
-            "energy bins are wrong; give --row-order, or mend the scorers"
+            f"the spectra explain over {MAX_EXPLAINED} times the scored dose in {100 * over / n:.0f} % of the "
+            "irradiated voxels, which cannot be: the row order of a CSV, a species or its energy bins are wrong, or "
+            "dose and spectra are of different runs; give --row-order, or mend the scorers"
         )

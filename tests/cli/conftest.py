@@ -12,6 +12,7 @@ from surrogate3d.cli import main
 
 RUN = Path(__file__).parents[1] / "fixtures" / "topas"
 SIMULATION = ["--cell-line", "HSG", "--target-se", "0.1", "--backend", "gsm2_mc"]
+GROUPS = ("topas", "dicom")
 CONFIG = "steps = 2\nmembers = 1\ncopies = 1\nthreads = 1\ntracks_levels = [60]\nwidth = 4\n"
 
 
@@ -74,7 +75,8 @@ def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
     def run(*arguments: str | Path) -> dict[str, Any]:
         assert main([*map(str, arguments), "--json"]) == 0
         answer = json.loads(capsys.readouterr().out, parse_constant=lambda name: pytest.fail(f"{name} in JSON"))
-        assert answer["schema"] == f"surrogate3d.cli.{arguments[0]}/1"
+        command = "-".join(map(str, arguments[:2] if arguments[0] in GROUPS else arguments[:1]))
+        assert answer["schema"] == f"surrogate3d.cli.{command}/1"
         return dict(answer)
 
     return run

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from documented import documented
 
 from surrogate3d.cli import main
 from surrogate3d.grid import Volume, quantity
@@ -22,13 +23,6 @@ Ask = Callable[..., dict[str, Any]]
 ROOT = Path(__file__).parents[2]
 RUN = ROOT / "tests" / "fixtures" / "topas"
 TREATMENT = ("--cell-line", "HSG", "--fraction-dose", "2")
-
-
-def documented(command: str) -> set[str]:
-    """Keys that docs/cli-json.md lists for a command; a.b documents a."""
-    section = (ROOT / "docs" / "cli-json.md").read_text().split(f"## `{command}`")[1].split("\n## ")[0]
-    first_columns = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
-    return {name.split(".")[0] for column in first_columns for name in re.findall(r"`([^`]+)`", column)}
 
 
 def test_info_tells_what_the_fixture_was_made_with(plan: Any, ask: Ask) -> None:

@@ -37,17 +37,6 @@ def structures(tmp_path: Path) -> Path:
     return rtstruct(tmp_path / "structures.dcm", {"PTV 1": rings, "ptv_1": rings, "Empty": [], "Spot": rings[:1]})
 
 
-@pytest.fixture
-def ask(capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    def run(*arguments: str | Path) -> dict[str, Any]:
-        assert main([*map(str, arguments), "--json"]) == 0
-        answer = json.loads(capsys.readouterr().out)
-        assert answer["schema"] == f"surrogate3d.cli.{arguments[0]}_{arguments[1]}/1"
-        return dict(answer)
-
-    return run
-
-
 def test_info_says_what_files_are(dose: Path, structures: Path, tmp_path: Path, ask: Any) -> None:
     slice_ = ct_slice(tmp_path / "ct.dcm", STORED[0], (0, 0, 0))
     files = ask("dicom", "info", dose, structures, slice_, FIXTURE)["files"]

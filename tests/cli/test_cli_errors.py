@@ -157,7 +157,7 @@ def wrapped(cause: BaseException) -> SystemError:
 def test_what_happens_on_the_way_is_one_line(
     refuse: Refuse, monkeypatch: pytest.MonkeyPatch, error: BaseException, words: str
 ) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, check: bool) -> None:
         raise error
 
     monkeypatch.setattr(surrogate3d.pipeline.conversion, "info", fail)
@@ -165,7 +165,7 @@ def test_what_happens_on_the_way_is_one_line(
 
 
 def test_a_fault_of_the_engine_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(path: Path) -> None:
+    def fail(path: Path, check: bool) -> None:
         raise SystemError("not by Ctrl-C")
 
     monkeypatch.setattr(surrogate3d.pipeline.conversion, "info", fail)

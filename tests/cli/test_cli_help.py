@@ -5,6 +5,7 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -16,17 +17,33 @@ from surrogate3d.cli.entry import app
 from surrogate3d.pipeline.models import resolve, shipped
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("convert", "info", "sample", "simulate", "train", "predict", "validate", "demo", "doctor")
-OPTIONS = {
-    name: {option for parameter in command.params for option in parameter.opts}
-    for name, command in typer.main.get_command(app).commands.items()  # type: ignore[attr-defined]  # a group
-}
+COMMANDS = (
+    *("convert", "info", "let", "combine", "resample", "crop"),
+    *("sample", "simulate", "train", "predict", "validate", "demo", "doctor"),
+    *("topas info", "topas image", "topas scorers"),
+    *("dicom info", "dicom masks", "dicom image", "dicom write"),
+)
+
+
+def options_of(command: Any, words: tuple[str, ...] = ()) -> dict[str, set[str]]:
+    """Options by command; those of a group have two words."""
+    if not hasattr(command, "commands"):
+        return {" ".join(words): {option for parameter in command.params for option in parameter.opts}}
+    found: dict[str, set[str]] = {}
+    for name, inner in command.commands.items():
+        found |= options_of(inner, (*words, name))
+    return found
+
+
+OPTIONS = options_of(typer.main.get_command(app))
+GROUPS = {name.split()[0] for name in COMMANDS if " " in name}
 
 
 def used(line: str) -> tuple[str, set[str]]:
     """Command and options of a command line."""
     words = shlex.split(line)
-    return words[1], {word for word in words if re.match(r"-{1,2}[a-z]", word)}
+    command = " ".join(words[1:3]) if words[1] in GROUPS else words[1]
+    return command, {word for word in words if re.match(r"-{1,2}[a-z]", word)}
 
 
 def test_the_commands_are_these() -> None:
@@ -35,7 +52,7 @@ def test_the_commands_are_these() -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_explains_itself_with_an_example_of_its_own_options(name: str) -> None:
-    answer = CliRunner().invoke(app, [name, "--help"], env={"COLUMNS": "200"})
+    answer = CliRunner().invoke(app, [*name.split(), "--help"], env={"COLUMNS": "200"})
     assert answer.exit_code == 0
     found = re.search(r"Example: (surrogate3d .*)", answer.output, re.DOTALL)
     assert found
@@ -43,6 +60,19 @@ def test_every_command_explains_itself_with_an_example_of_its_own_options(name: 
     assert command == name
     assert options <= OPTIONS[name]
     assert "--json" in OPTIONS[name]
+
+
+@pytest.mark.parametrize("name", sorted(GROUPS))
+def test_a_group_alone_lists_its_commands(name: str) -> None:
+    shown = CliRunner().invoke(app, [name], env={"COLUMNS": "200"}).output
+    assert all(command.split()[1] in shown for command in COMMANDS if command.startswith(f"{name} "))
+
+
+def test_every_command_is_documented() -> None:
+    documented = re.findall(r"^## `([a-z ]+)`", (ROOT / "docs" / "cli-json.md").read_text(), re.MULTILINE)
+    assert sorted(documented) == sorted(COMMANDS)
+    readme = (ROOT / "README.md").read_text()
+    assert all(f"`{name}`" in readme for name in COMMANDS)
 
 
 def test_units_survive_the_markup() -> None:
@@ -72,7 +102,7 @@ def test_the_installed_command_starts_without_the_heavy_libraries() -> None:
     script = Path(sys.executable).with_name("surrogate3d")
     if script.is_file():
         alone = subprocess.run([script], capture_output=True, text=True, check=True)
-        assert all(name in alone.stdout for name in COMMANDS)
+        assert all(name.split()[0] in alone.stdout for name in COMMANDS)
 
 
 def test_plain_progress_comes_seldom(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

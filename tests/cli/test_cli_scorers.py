@@ -62,9 +62,7 @@ def test_json_says_what_was_chosen(tmp_path, ask):
     # 2 copies of 8 bytes: dose 4, medium 1, two ratios of 2, and 4 x 67 sums and counts
     assert data["memory_gb"] == pytest.approx(2 * 8e-9 * 20 * 20 * 64 * (9 + 2 * 4 * 67))
     assert data["step_limit_mm"] is None
-    assert data["warnings"] == [
-        "convert reads the protons as H; deuterons and tritons are scored, but not read by this version"
-    ]
+    assert data["warnings"] == []
 
 
 def test_less_than_asked_for_is_a_warning(tmp_path, ask):

@@ -188,6 +188,14 @@ def test_a_let_beyond_the_data_is_remarked_on():
     assert "6 of 10 voxels have LET_d above 20 keV/um, up to 36" in remark
 
 
+def test_a_dose_beyond_any_model_is_a_wrong_scale():
+    field = make_field()
+    scaled = replace(field.volumes["dose_to_water"], values=100 * D)
+    volumes = VolumeSet(GRID, {**field.volumes, "dose_to_water": scaled})
+    with pytest.raises(ValueRangeError, match=r"largest dose is 650 Gy per fraction.*check the dose scale"):
+        predict_published(replace(field, volumes=volumes), "wedenberg", LINE, Fractionation(2.0, 1))
+
+
 def test_what_is_missing_is_refused():
     with pytest.raises(QuantityError, match="needs LET_d"):
         predict_published(make_field(LET=None), "wedenberg", LINE, Fractionation(2.0))
