@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,7 +45,7 @@ class Given:
     def __post_init__(self) -> None:
         if self.direction is not None and self.origin_mm is None:
             raise GeometryError("a direction without an origin places nothing; give the centre of the first voxel too")
-        if self.beam_direction is not None and not any(self.beam_direction):
+        if self.beam_direction is not None and not 0 < math.hypot(*self.beam_direction) < math.inf:
             raise GeometryError(f"the beam's direction must be a vector of some length, found {self.beam_direction}")
         if self.histories is not None and self.histories < 1:
             raise QuantityError(f"histories must be a positive number, found {self.histories}")

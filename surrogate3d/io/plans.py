@@ -125,8 +125,8 @@ def _primary(given: str | None, said: str | None, path: Path) -> str:
     if primary not in PRIMARIES:
         found = "nothing" if primary is None else repr(primary)
         raise QuantityError(
-            f"{path} does not say which particles the beam is of; expected one of {', '.join(PRIMARIES)} as --radiation, "
-            f"found {found}"
+            f"{path} does not say which particles the beam is of; give --radiation with one of "
+            f"{', '.join(PRIMARIES)}, found {found}"
         )
     return primary
 

@@ -17,6 +17,10 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, UnsupportedError
+from surrogate3d.io.topas_units import unit_of
+
+MOST_BINS = 2**31 - 1
+"""TOPAS counts bins with a C int."""
 
 ShapeKind = Literal["box", "cylinder", "sphere", "surface", "single"]
 
@@ -200,6 +204,18 @@ def _require_whole(header: ScorerHeader, where: str) -> None:
         )
     if any(axis.n < 1 for axis in header.axes):
         raise FormatError(f"{where}: expected at least one bin on each axis, found {header.shape}")
+    for axis in header.axes:
+        kind = "angle" if axis.name in ("Phi", "Theta") else "length"
+        if unit_of(axis.unit)[0] != kind or not (math.isfinite(axis.width) and axis.width > 0):
+            raise FormatError(
+                f"{where}: expected bins of {axis.name} of some {kind}, found {axis.width:g} {axis.unit}; the header "
+                "was edited"
+            )
+    if math.prod(header.shape) * header.n_energy > MOST_BINS:
+        raise FormatError(
+            f"{where}: TOPAS has at most {MOST_BINS} bins (voxels times energies), found {header.shape} times "
+            f"{header.n_energy}; the header was edited"
+        )
     if not header.columns:
         raise UnsupportedError(f"{where}: no statistics columns (volume histogram only); report at least Sum")
 

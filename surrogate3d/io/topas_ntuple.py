@@ -142,8 +142,15 @@ def _energy_ranges(text: list[str]) -> tuple[tuple[str, float, float], ...]:
     limits: dict[str, list[float]] = {}
     for line in text:
         if found := _ENERGY.match(line):
-            limits.setdefault(found[2], []).append(float(found[3]))
+            limits.setdefault(found[2], []).append(_energy(found[3], line))
     return tuple((name, min(values), max(values)) for name, values in limits.items())
+
+
+def _energy(text: str, line: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise FormatError(f"expected an energy in a phase space header, found {line[:80]!r}; is it damaged?") from error
 
 
 def _read_line(found: NtupleHeader, line: str, where: str) -> NtupleHeader:

@@ -20,6 +20,9 @@ from surrogate3d.io.topas_units import UNITS
 
 Value = TypeVar("Value")
 
+MOST_TIMES = 100_000
+"""More runs of one sequence are a slip of the pen."""
+
 
 @dataclass(frozen=True)
 class Parameters:
@@ -115,8 +118,10 @@ class Parameters:
             )
         n = now.integer(self._needed("Tf/NumberOfSequentialTimes"))
         start, end = (self._time_ns(now, f"Tf/Timeline{what}") for what in ("Start", "End"))
-        if n < 1:
-            raise FormatError(f"{self.files[0].name}: Tf/NumberOfSequentialTimes must be above 0, found {n}")
+        if not 1 <= n <= MOST_TIMES:
+            raise FormatError(
+                f"{self.files[0].name}: Tf/NumberOfSequentialTimes must be above 0 and at most {MOST_TIMES}, found {n}"
+            )
         share = (end - start) / n  # divided first and in ns, as TOPAS does: the steps depend on the rounding
         return tuple(start + index * share for index in range(n))
 
