@@ -132,7 +132,7 @@ def open_plan(
     opened = tuple(run for run_dir in run_dirs for run in open_topas_runs(Path(run_dir), given))
     require_one_plan(opened)
     _require_known_scorers(opened, given or Given())
-    runs = MergedRuns(opened)
+    runs = MergedRuns(opened, given=given.to_json() if given else {})
     prescription: Prescription | None = None
     doubts: tuple[str, ...] = ()
     if dose_scale is not None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from surrogate3d.errors import GeometryError, QuantityError
 
@@ -52,3 +52,9 @@ class Given:
         for scorer, weighting in self.let_weighting.items():
             if weighting not in ("dose", "track"):
                 raise QuantityError(f"weighting of {scorer} must be 'dose' or 'track', found {weighting!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What was said, as plain data; paths by their last part."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        said["dicom_dir"] = self.dicom_dir.name if self.dicom_dir else None
+        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in said.items() if value}

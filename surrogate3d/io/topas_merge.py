@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,12 @@ class MergedRuns:
     Attributes:
         runs: in the order given.
         dose_scale: from simulated sums to stored dose and fluence.
+        given: what the user said because the files do not, as plain data.
     """
 
     runs: tuple[TopasRun, ...]
     dose_scale: float = 1.0
+    given: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> TopasRun:
@@ -195,6 +197,7 @@ class MergedRuns:
             "surrogate3d_version": version("surrogate3d"),
             "topas_version": ", ".join(sorted({run.version for run in self.runs})),
             "runs": [_run_words(run, hashes) for run in self.runs],
+            "given": dict(self.given),
         }
 
 

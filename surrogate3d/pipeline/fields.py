@@ -15,7 +15,7 @@ from typing import Any, cast
 import numpy as np
 
 import surrogate3d
-from surrogate3d.errors import GeometryError, QuantityError
+from surrogate3d.errors import GeometryError, QuantityError, StoreError
 from surrogate3d.grid import DoseField, Field
 from surrogate3d.grid.combine import Time, combine, dose_integral
 from surrogate3d.grid.resample import Box, box_above, crop_field, regridded, resample_field
@@ -57,6 +57,7 @@ def combine_stores(
         QuantityError: two stores hold the same field, or the same histories, also as a part of a sum.
         Surrogate3dError: as `surrogate3d.grid.combine.combine`.
     """
+    _require_other(output, paths)
     fields = [read_dose_field(path) for path in paths]
     ids = [field_id(path) for path in paths]
     _require_different(fields, ids, paths)
@@ -193,9 +194,15 @@ def _dated(field: DoseField, **about: Any) -> DoseField:
 
 
 def _changed(path: Path, old: DoseField, new: DoseField, output: Path, overwrite: bool) -> dict[str, Any]:
+    _require_other(output, [path])
     source = {"name": path.name, "field_id": field_id(path)}
     summary = _stored(_dated(new, source=source), output, overwrite)
     return {"from": {**source, "grid": old.grid.to_json(), **conservation(old)}, **summary}
+
+
+def _require_other(output: Path, sources: Sequence[Path]) -> None:
+    if any(output.resolve() == source.resolve() for source in sources):
+        raise StoreError(f"{output} is an input; its source would be lost, so choose another name for the result")
 
 
 def _stored(field: DoseField, output: Path, overwrite: bool) -> dict[str, Any]:

@@ -53,3 +53,8 @@ def test_spectra_in_another_order_than_the_dose(real, tmp_path):
 def test_spectra_where_there_is_no_dose(real, tmp_path):
     rewrite_dose(real, lambda dose: dose[1:].fill(0.0))
     refused(real, tmp_path, "which cannot be")
+
+
+def test_spectra_that_explain_hardly_any_dose(real, tmp_path):
+    rewrite_dose(real, lambda dose: np.multiply(dose, 5.0, out=dose))
+    refused(real, tmp_path, r"less than 0\.3 of the scored dose in \d+ % of the irradiated voxels")

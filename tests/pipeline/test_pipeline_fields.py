@@ -143,7 +143,7 @@ def test_orders_that_say_too_little_or_too_much_are_refused(two, tmp_path):
     for options in ({}, {"spacing_mm": (1.0, 1.0, 1.0), "like": path}):
         with pytest.raises(GeometryError, match="either the voxel spacing or"):
             resample_store(path, tmp_path / "x.field.zarr", **options)
-    with pytest.raises(StoreError, match="exists"):
+    with pytest.raises(StoreError, match="is an input"):
         crop_store(path, path, above=0.5)
 
 
@@ -194,3 +194,16 @@ def test_beams_of_a_sum_survive_the_store(two, tmp_path):
     beams = read_field(tmp_path / "plan.field.zarr").beams
     assert [type(beam) for beam in beams] == [Beam, Beam]
     assert beams[0].direction == (0.0, 0.0, 1.0)
+
+
+def test_a_result_does_not_replace_its_source(tmp_path):
+    store = tmp_path / "plan.field.zarr"
+    name = write_field(make_field(seed=1), store)
+    for change in (
+        lambda: crop_store(store, store, box=((0, 0, 0), (2, 2, 2)), overwrite=True),
+        lambda: resample_store(store, store, spacing_mm=(5.0, 5.0, 5.0), outside="zero", overwrite=True),
+        lambda: combine_stores([store, tmp_path / "other.field.zarr"], store, overwrite=True),
+    ):
+        with pytest.raises(StoreError, match="is an input"):
+            change()
+    assert field_id(store) == name
