@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -57,4 +58,7 @@ class Given:
         """What was said, as plain data; paths by their last part."""
         said = {each.name: getattr(self, each.name) for each in fields(self)}
         said["dicom_dir"] = self.dicom_dir.name if self.dicom_dir else None
-        return {name: dict(value) if isinstance(value, Mapping) else value for name, value in said.items() if value}
+        plain: dict[str, Any] = json.loads(
+            json.dumps({name: value for name, value in said.items() if value}, default=dict)
+        )
+        return plain

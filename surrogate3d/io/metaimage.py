@@ -108,6 +108,8 @@ def numbers(
     if text is None and default is not None:
         return default
     try:
+        if text and not (text.isascii() and "_" not in text):
+            raise ValueError("no digits of ours")
         found = np.array([float(word) for word in (text or "").split()])
     except ValueError as error:
         raise FormatError(f"{path}: expected numbers in {names[0]}, found {text!r}; export it again") from error

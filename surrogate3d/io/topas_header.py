@@ -25,9 +25,11 @@ MOST_BINS = 2**31 - 1
 ShapeKind = Literal["box", "cylinder", "sphere", "surface", "single"]
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
-_AXIS = re.compile(rf"^(X|Y|Z|R|Phi|Theta) in (\d+) bins? +of {_NUMBER} (\w+)$")
+_AXIS = re.compile(rf"^(X|Y|Z|R|Phi|Theta) in (\d+) bins? +of {_NUMBER} (\w+)$", re.ASCII)
 _SCORER = re.compile(r"^Results for scorer:? (.+)$")
-_BINNING = re.compile(rf"^Binned by (.+) in (\d+) bins of {_NUMBER} (MeV|ns) from {_NUMBER} \4 to {_NUMBER} \4$")
+_BINNING = re.compile(
+    rf"^Binned by (.+) in (\d+) bins of {_NUMBER} (MeV|ns) from {_NUMBER} \4 to {_NUMBER} \4$", re.ASCII
+)
 # Greedy: the unit itself may hold parentheses, as in "ProtonLET ( MeV/mm/(g/cm3) ) : Sum".
 _QUANTITY = re.compile(r"^(\S+)(?: \( (.+) \))? :(.*)$")
 _FILTER = re.compile(r"^Filtered by: (\S+) = (.*)$")
@@ -186,6 +188,10 @@ def parse_header(lines: list[str], where: str) -> ScorerHeader:
     header = _EMPTY
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix("#").strip()
+        if not text.isprintable():
+            raise FormatError(
+                f"{where}, line {number}: {text[:60]!r} is not text as TOPAS writes it; copy the file again"
+            )
         if text:
             header = _read_line(header, text, f"{where}, line {number}")
     _require_whole(header, where)
@@ -196,6 +202,8 @@ def _require_whole(header: ScorerHeader, where: str) -> None:
     for field in ("version", "scorer", "component", "quantity"):
         if not getattr(header, field):
             raise FormatError(f"{where}: TOPAS header without {field}; the file may be cut or edited")
+    if "#" in header.scorer or "#" in header.component:
+        raise FormatError(f"{where}: two lines of the header are joined: {header.scorer} or {header.component}")
     names = tuple(axis.name for axis in header.axes)
     if names not in _SHAPES:
         raise FormatError(

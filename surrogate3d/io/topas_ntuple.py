@@ -190,6 +190,8 @@ def _read_limited(path: Path, lines: list[str]) -> NtupleHeader:
             blocks[key] = []
         elif line.strip() and key:
             blocks[key].append(line.strip())
+    if not blocks.get("RECORD_CONTENTS"):
+        raise FormatError(f"{path.name}: there is no $RECORD_CONTENTS:, so the columns are not known; is it cut?")
     stored = [re.match(r"^1 +// (.+) (?:is|are) stored \?$", line) for line in blocks.get("RECORD_CONTENTS", [])]
     return NtupleHeader(
         path,

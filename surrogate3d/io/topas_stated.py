@@ -6,38 +6,52 @@ of the same numbers, or one without a species.
 
 from __future__ import annotations
 
-from surrogate3d.errors import QuantityError
+from collections.abc import Iterator
+
+from surrogate3d.errors import FormatError, QuantityError, UnsupportedError
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters
+
+_COLUMNS = {"histories": "Histories_with_Scorer_Active"}
+"""Statistics that the header prints under another name than Report, which ignores case."""
 
 _PARTICLES = ("OnlyIncludeParticlesOfAtomicNumber", "OnlyIncludeParticlesNamed")
 
 
 def require_as_stated(header: ScorerHeader, parameters: Parameters) -> None:
-    """Refuse a header of another quantity, of other particles, or without the energy bins of the parameter file.
+    """Refuse a header of another quantity, of other particles or statistics, or without the energy bins asked for.
 
     Scorers that the parameter file does not name are not compared: a header tells more than nothing.
 
     Raises:
         QuantityError: with what both say.
+        FormatError: the parameter file says it in no form that TOPAS reads.
     """
     prefix, where = f"Sc/{header.scorer}", parameters.files[0].name
-    if f"{prefix}/Quantity" in parameters:
-        stated = parameters.string(f"{prefix}/Quantity")
-        if stated.lower() != header.quantity.lower():
-            raise _contradiction(header, header.quantity, stated, where)
-    if f"{prefix}/EBins" in parameters and header.binning is None:
-        raise _contradiction(header, "no energy bins", f"{parameters.integer(f'{prefix}/EBins')} EBins", where)
+    for said, stated in _statements(header, parameters, prefix):
+        if said.lower() != stated.lower():
+            raise QuantityError(
+                f"{header.scorer}: its header says {said or 'nothing'}, {where} says {stated}; the header was edited or "
+                "is of another run"
+            )
+
+
+def _statements(header: ScorerHeader, parameters: Parameters, prefix: str) -> Iterator[tuple[str, str]]:
+    """What the header says and what the parameter file says, where both say it."""
+    try:
+        if f"{prefix}/Quantity" in parameters:
+            yield header.quantity, parameters.string(f"{prefix}/Quantity")
+            reported = parameters.strings(f"{prefix}/Report") if f"{prefix}/Report" in parameters else ("Sum",)
+            yield " ".join(header.columns), " ".join(_COLUMNS.get(name.lower(), name) for name in reported)
+        if f"{prefix}/EBins" in parameters and header.binning is None:
+            yield "no energy bins", f"{parameters.integer(f'{prefix}/EBins')} energy bins"
+    except UnsupportedError as error:
+        raise FormatError(str(error)) from error
     printed = dict(header.filters)
     for name in _PARTICLES:
         parameter = parameters.by_name.get(f"{prefix}/{name}".lower())
-        if parameter is None and (name not in printed or f"{prefix}/Quantity" not in parameters):
-            continue
-        stated = parameter.text if parameter else "no such filter"
-        if not _is_written_out(stated):
-            continue
-        if _words(printed.get(name, "no such filter")) != _words(stated):
-            raise _contradiction(header, f"{name} = {printed.get(name, 'nothing')}", stated, where)
+        if parameter is not None and _is_written_out(parameter.text):
+            yield f"{name} = {_words(printed.get(name, ''))}", f"{name} = {_words(parameter.text)}"
 
 
 def _is_written_out(text: str) -> bool:
@@ -45,11 +59,5 @@ def _is_written_out(text: str) -> bool:
     return "/" not in text and not any(f" {sign} " in text for sign in "+-*")
 
 
-def _words(text: str) -> list[str]:
-    return text.replace('"', " ").lower().split()
-
-
-def _contradiction(header: ScorerHeader, found: str, stated: str, where: str) -> QuantityError:
-    return QuantityError(
-        f"{header.scorer}: its header says {found}, {where} says {stated}; the header was edited or is of another run"
-    )
+def _words(text: str) -> str:
+    return " ".join(text.replace('"', " ").split())

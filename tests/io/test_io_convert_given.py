@@ -41,7 +41,10 @@ def test_a_run_without_parameter_file_is_that_with_it(bare):
         np.testing.assert_array_equal(field.volumes[name].values, volume.values)
     np.testing.assert_array_equal(field.spectra.fluence, expected.spectra.fluence)
     np.testing.assert_allclose(field.spectra.axes.edges_mev_u, expected.spectra.axes.edges_mev_u, rtol=1e-6)
-    assert field.provenance["given"] == {**PLACE, "let_weighting": WEIGHTING}
+    assert field.provenance["given"] == {
+        **{name: list(value) for name, value in PLACE.items()},
+        "let_weighting": WEIGHTING,
+    }
     assert expected.provenance["given"] == {}
 
 
