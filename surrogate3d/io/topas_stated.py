@@ -31,8 +31,8 @@ def require_as_stated(header: ScorerHeader, parameters: Parameters) -> None:
     for said, stated in _statements(header, parameters, prefix):
         if said.lower() != stated.lower():
             raise QuantityError(
-                f"{header.scorer}: its header says {said or 'nothing'}, {where} says {stated}; the header was edited or "
-                "is of another run"
+                f"{header.scorer}: its header says {said or 'nothing'}, {where} says {stated}; the header was edited, "
+                "or is of another run"
             )
 
 
