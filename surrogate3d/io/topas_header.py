@@ -287,6 +287,8 @@ def _read_line(header: ScorerHeader, text: str, where: str) -> ScorerHeader:
     if found := _SCORER.match(text):
         return replace(header, scorer=found[1])
     if found := _FILTER.match(text):
+        if found[1] in dict(header.filters):
+            raise FormatError(f"{where}: a second filter {found[1]}; were lines doubled?")
         return replace(header, filters=(*header.filters, (found[1], found[2].strip())))
     if found := _AXIS.match(text):
         axis = AxisBins(found[1], int(found[2]), float(found[3]), found[4])

@@ -190,7 +190,7 @@ def _read_limited(path: Path, lines: list[str]) -> NtupleHeader:
             blocks[key] = []
         elif line.strip() and key:
             blocks[key].append(line.strip())
-    if not blocks.get("RECORD_CONTENTS"):
+    if not any("stored" in line for line in blocks.get("RECORD_CONTENTS", [])):
         raise FormatError(f"{path.name}: there is no $RECORD_CONTENTS:, so the columns are not known; is it cut?")
     stored = [re.match(r"^1 +// (.+) (?:is|are) stored \?$", line) for line in blocks.get("RECORD_CONTENTS", [])]
     return NtupleHeader(
@@ -249,5 +249,7 @@ def _count_lines(path: Path) -> int:
     lines, last = 0, b"\n"
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
+            if b"\0" in block:
+                raise FormatError(f"{path.name}: expected records as text, found binary ones; the file is damaged")
             lines, last = lines + block.count(b"\n"), block[-1:]
     return lines + (last != b"\n")

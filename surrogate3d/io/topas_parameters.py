@@ -7,6 +7,7 @@ start of its share of the timeline. A value that a time feature changes between 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -175,4 +176,6 @@ def _of_kind(kind: str, found: Parameter, value: Dimensioned) -> Dimensioned:
     if value.kind != kind:
         known = ", ".join(unit for unit, (k, _) in UNITS.items() if k == kind)
         raise QuantityError(f"{found.where}: {found.name} needs a unit of {kind} ({known}), found {value.unit!r}")
+    if not all(math.isfinite(number) for number in value.values):
+        raise FormatError(f"{found.where}: {found.name} must be finite, found {found.text[:80]!r}")
     return value

@@ -41,8 +41,11 @@ def _statements(header: ScorerHeader, parameters: Parameters, prefix: str) -> It
     try:
         if f"{prefix}/Quantity" in parameters:
             yield header.quantity, parameters.string(f"{prefix}/Quantity")
-            reported = parameters.strings(f"{prefix}/Report") if f"{prefix}/Report" in parameters else ("Sum",)
+        if f"{prefix}/Report" in parameters:
+            reported = parameters.strings(f"{prefix}/Report")
             yield " ".join(header.columns), " ".join(_COLUMNS.get(name.lower(), name) for name in reported)
+        elif f"{prefix}/Quantity" in parameters and "Sum" not in header.columns:
+            yield " ".join(header.columns), "Sum"
         if f"{prefix}/EBins" in parameters and header.binning is None:
             yield "no energy bins", f"{parameters.integer(f'{prefix}/EBins')} energy bins"
     except UnsupportedError as error:

@@ -229,10 +229,11 @@ def stored_array(group: zarr.Group, name: str, shape: tuple[int, ...] | None) ->
         raise StoreError(f"{group.store_path}/{name} is damaged ({one_line(error)}); make the store again") from error
     if not isinstance(array, zarr.Array):
         raise StoreError(f"{group.store_path} has no array {name!r}; make the store again")
-    if shape not in (None, array.shape) or array.dtype.kind != "f":
+    fits = all(0 < chunk <= n for chunk, n in zip(array.chunks, array.shape, strict=True))
+    if shape not in (None, array.shape) or array.dtype.kind != "f" or not fits:
         raise StoreError(
             f"{group.store_path}/{name} is damaged: expected floats of shape {shape}, found {array.dtype} of shape "
-            f"{array.shape}; make the store again"
+            f"{array.shape} in chunks of {array.chunks}; make the store again"
         )
     return array
 
