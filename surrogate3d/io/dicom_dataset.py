@@ -157,9 +157,7 @@ def orientation_of(file: DicomFile) -> npt.NDArray[np.float64]:
     found = [*along_row.tolist(), *along_column.tolist()]
     products = np.array([along_row @ along_row, along_column @ along_column, along_row @ along_column])
     if np.abs(products - (1, 1, 0)).max() > 1e-3:
-        raise GeometryError(
-            f"{file.path}: ImageOrientationPatient {found} is not two perpendicular unit vectors"
-        )
+        raise GeometryError(f"{file.path}: ImageOrientationPatient {found} is not two perpendicular unit vectors")
     along_row = along_row / np.linalg.norm(along_row)
     along_column = along_column - (along_column @ along_row) * along_row
     along_column /= np.linalg.norm(along_column)

@@ -17,6 +17,7 @@ from surrogate3d.io.topas_families import Family, Kind, families
 from surrogate3d.io.topas_header import ScorerHeader, header_lines, is_topas_header, parse_header, require_box
 from surrogate3d.io.topas_parameters import Parameters, read_parameters
 from surrogate3d.io.topas_roles import DOSE_VOLUMES, role_of, species_of
+from surrogate3d.io.topas_stated import require_all_spectra
 
 _NOT_TOPAS = "not the output of a TOPAS binned scorer"
 _NO_HEADER = "no .binheader beside it says what it holds"
@@ -100,6 +101,8 @@ def sort_folder(run_dir: Path, given: Given) -> Folder:
     found = families([path for path, _ in headers], dict(headers), parameters)
     named = _as_in_parameters(found, dict(headers))
     parts = tuple(_parts(run_dir.name, found, named, parameters, given, not_read))
+    if parameters is not None:
+        require_all_spectra([header for _, header in headers], [file.name for file in not_read], parameters)
     notes = [f"{family.name}: {note}" for family in found for note in family.notes]
     if parts[0].kind == "increments":
         notes.append(f"{len(parts)} executions are added; that they differ in nothing but the seed, no file can tell")

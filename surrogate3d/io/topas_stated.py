@@ -6,7 +6,8 @@ of the same numbers, or one without a species.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from surrogate3d.errors import FormatError, QuantityError, UnsupportedError
 from surrogate3d.io.topas_header import ScorerHeader
@@ -33,6 +34,33 @@ def require_as_stated(header: ScorerHeader, parameters: Parameters) -> None:
             raise QuantityError(
                 f"{header.scorer}: its header says {said or 'nothing'}, {where} says {stated}; the header was edited, "
                 "or is of another run"
+            )
+
+
+def require_all_spectra(headers: Iterable[ScorerHeader], left_out: Iterable[str], parameters: Parameters) -> None:
+    """Refuse a folder from which the output of a spectrum is gone: its species would be missing without a word.
+
+    Args:
+        headers: of the outputs that are used.
+        left_out: names of the files that are there and not read.
+        parameters: of the run.
+
+    Raises:
+        FormatError: the parameter file asks for a fluence spectrum of which there is no output.
+    """
+    there = {name.lower() for header in headers for name in (header.scorer, header.scorer.partition("-")[0])}
+    stems = {Path(name).stem.lower() for name in left_out}
+    for parameter in parameters:
+        parts = parameter.name.split("/")
+        if [part.lower() for part in parts[::2]] != ["sc", "quantity"] or parts[1].lower() in there:
+            continue
+        scorer = parts[1]
+        spectrum = parameter.text.strip('" ').lower() == "fluence" and f"Sc/{scorer}/EBins" in parameters
+        output = Path(parameters.string(f"Sc/{scorer}/OutputFile", scorer)).name.lower() if spectrum else ""
+        if spectrum and output not in stems and parameters.boolean(f"Sc/{scorer}/Active", True):
+            raise FormatError(
+                f"{parameter.where}: {scorer} scores a spectrum, and the folder holds no output of it; copy it there, "
+                "or set its Active to False in the parameter file, knowing what is missing"
             )
 
 
