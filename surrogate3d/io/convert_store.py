@@ -179,14 +179,13 @@ class _PlanWriter:
         self._writer.flush()
 
     def _put_spectrum(self, species: int, planes: SpectrumPlanes, k0: int) -> None:
-        whole = planes.whole
-        below, above = (float(whole[..., end].sum(dtype=float)) for end in (0, -1))
-        self._outside[species] += (below, float(planes.tracks.sum()) * self._runs.dose_scale, above)
-        for arrays, values in zip(self._spectra, (whole, *planes.halves), strict=True):
-            by_bin = values.transpose(3, 2, 1, 0)
-            self._writer.put(arrays["fluence"], (species,), by_bin[1:-1], k0)
-            self._writer.put(arrays["underflow"], (species,), by_bin[0], k0)
-            self._writer.put(arrays["overflow"], (species,), by_bin[-1], k0)
+        for number, (arrays, values) in enumerate(zip(self._spectra, (planes.whole, *planes.halves), strict=True)):
+            below, above = self._writer.put_columns(arrays["fluence"], species, values, k0)
+            self._writer.put(arrays["underflow"], (species,), below, k0)
+            self._writer.put(arrays["overflow"], (species,), above, k0)
+            if number == 0:
+                whole = float(planes.tracks.sum()) * self._runs.dose_scale
+                self._outside[species] += (float(below.sum(dtype=float)), whole, float(above.sum(dtype=float)))
 
     def _put_volumes(self, volumes: dict[str, Array], k0: int) -> None:
         made = self._observer.volumes(volumes[self._runs.first.dose_name]) if self._observer else {}

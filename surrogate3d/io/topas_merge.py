@@ -150,7 +150,7 @@ class MergedRuns:
             here = slice(k - k0, min(k + step, k1) - k0)
             values = [run.fluence(species, k, min(k + step, k1)) for run in self.runs]
             for n, value in enumerate(values):
-                tracks[n, :, :, here] = value.sum(axis=-1).transpose(2, 1, 0)
+                tracks[n, :, :, here] = (value @ np.ones(n_columns)).T  # a product is several times faster than a sum
             whole[here] = sum(values[1:], start=values[0])
             whole[here] *= np.float32(self.dose_scale)
             for target, half, scale in zip(halves, self.halves, self.half_scales, strict=True):

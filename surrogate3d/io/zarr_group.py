@@ -43,6 +43,9 @@ def chunk_depth(shape: tuple[int, ...]) -> int:
     return max(1, min(CHUNK_VOXELS, shape[-1], int(PLANES_BYTES / plane)))
 
 
+Outside = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
 def _leave(file: Path) -> None:
     """Leave a file to be flushed with all others at the end."""
 
@@ -75,25 +78,62 @@ class GroupWriter:
             values: (bin, i, j, n) or (i, j, n): all of the planes.
             k0: the first plane.
         """
-        shape = array.chunks[len(lead) :]
-        nx, ny, depth = shape[-3:]
-        inner = (0,) * (values.ndim - 3)
-        corners = [(i, j) for i in range(0, values.shape[-3], nx) for j in range(0, values.shape[-2], ny)]
+        nx, ny, _ = array.chunks[-3:]
 
         def save(corner: tuple[int, int]) -> None:
             i, j = corner
             block = values[..., i : i + nx, j : j + ny, :]
-            chunk = np.empty(shape, array.dtype)
-            if block.shape != shape:
-                chunk.fill(np.nan)  # chunks at the end of the grid are stored whole
             # Two copies, each within the cache: first what lies together, then the turn of the axes.
-            local = np.ascontiguousarray(block.T)
-            chunk[tuple(slice(0, n) for n in block.shape)] = local.T
-            key = array.metadata.encode_chunk_key((*lead, *inner, i // nx, j // ny, k0 // depth))
-            self._save(f"{array.path}/{key}", bytes(_BLOSC.encode(chunk)))
+            self._save_chunk(array, lead, (i // nx, j // ny), k0, np.ascontiguousarray(block.T).T)
 
+        self._everywhere(save, values.shape[-3:], (nx, ny))
+
+    def put_columns(self, array: zarr.Array[Any], species: int, values: npt.NDArray[Any], k0: int) -> Outside:
+        """Encode and save spectra as TOPAS writes them: every voxel's bins together, between under- and overflow.
+
+        Args:
+            array: (species, bin, i, j, k), of this group.
+            species: which one.
+            values: (n, j, i, underflow + bin + overflow): all of the planes.
+            k0: the first plane, a multiple of the chunks' depth.
+
+        Returns:
+            (i, j, n) underflow and overflow.
+        """
+        nx, ny, _ = array.chunks[-3:]
+        shape = values.shape[2], values.shape[1], values.shape[0]
+        below, above = np.empty(shape, values.dtype), np.empty(shape, values.dtype)
+
+        def save(corner: tuple[int, int]) -> None:
+            i, j = corner
+            block = np.ascontiguousarray(values[:, j : j + ny, i : i + nx])
+            turned = np.ascontiguousarray(block.T)  # (column, i, j, k)
+            below[i : i + nx, j : j + ny], above[i : i + nx, j : j + ny] = turned[0], turned[-1]
+            self._save_chunk(array, (species,), (i // nx, j // ny), k0, turned[1:-1])
+
+        self._everywhere(save, shape, (nx, ny))
+        return below, above
+
+    def _everywhere(
+        self, save: Callable[[tuple[int, int]], None], shape: tuple[int, ...], edges: tuple[int, int]
+    ) -> None:
+        corners = [(i, j) for i in range(0, shape[0], edges[0]) for j in range(0, shape[1], edges[1])]
         with ThreadPoolExecutor(_THREADS) as pool:  # joined before anything is removed
             list(pool.map(save, corners))
+
+    def _save_chunk(
+        self, array: zarr.Array[Any], lead: tuple[int, ...], at: tuple[int, int], k0: int, block: npt.NDArray[Any]
+    ) -> None:
+        """Encode and save one chunk; those at the end of the grid are stored whole."""
+        shape = array.chunks[len(lead) :]
+        chunk = np.asarray(block, array.dtype, order="C")
+        if chunk.shape != shape:
+            padded = np.full(shape, np.nan, array.dtype)
+            padded[tuple(slice(0, n) for n in chunk.shape)] = chunk
+            chunk = padded
+        inner = (0,) * (chunk.ndim - 3)
+        key = array.metadata.encode_chunk_key((*lead, *inner, *at, k0 // shape[-1]))
+        self._save(f"{array.path}/{key}", bytes(_BLOSC.encode(chunk)))
 
     def flush(self) -> None:
         """Save what zarr holds in memory, and let go of it."""
