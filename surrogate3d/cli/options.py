@@ -19,7 +19,9 @@ CellLines = Annotated[
     list[str],
     typer.Option("--cell-line", metavar="NAME", help="Cell line, such as HSG; may be repeated.", show_default=False),
 ]
-Backend = Annotated[str, typer.Option(metavar="NAME", help="Direct simulation: gsm2_mc or gsm2_fft.")]
+Backend = Annotated[
+    str, typer.Option(metavar="NAME", help="Direct simulation: gsm2_mc, gsm2_fft, or another of docs/method.md.")
+]
 TargetSe = Annotated[
     float, typer.Option(metavar="FRACTION", help="Relative standard error of survival at which a voxel is done.")
 ]

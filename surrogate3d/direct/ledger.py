@@ -14,7 +14,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 
 from surrogate3d.direct.simulator import Simulator
@@ -34,7 +33,7 @@ def response_key(task: VoxelTask, line: CellLine, backend: Simulator, seed: int,
     parts = {
         "schema": SCHEMA,
         "spectrum": task.spectrum_key,
-        "cell_line": [line.name, line.alpha_x, line.beta_x, asdict(line.gsm2)],
+        "cell_line": [line.name, line.alpha_x, line.beta_x, backend.parameters(line)],
         "backend": backend.settings(),
         "seed": seed,
         "target_se": target_se,

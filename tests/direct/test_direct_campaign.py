@@ -22,6 +22,9 @@ class Counting:
     def settings(self):
         return FAST.settings()
 
+    def parameters(self, line):
+        return FAST.parameters(line)
+
     def simulate(self, tasks, seed, target_se=0.01):
         if len(self.paid) >= self.dies_after:
             raise KeyboardInterrupt
