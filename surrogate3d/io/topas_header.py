@@ -24,7 +24,7 @@ MOST_BINS = 2**31 - 1
 
 ShapeKind = Literal["box", "cylinder", "sphere", "surface", "single"]
 
-_NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
+_NUMBER = r"([-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)"
 _AXIS = re.compile(rf"^(X|Y|Z|R|Phi|Theta) in (\d+) bins? +of {_NUMBER} (\w+)$", re.ASCII)
 _SCORER = re.compile(r"^Results for scorer:? (.+)$")
 _BINNING = re.compile(

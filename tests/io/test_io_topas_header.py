@@ -313,3 +313,15 @@ def test_what_holds_no_values_of_voxels_is_refused_by_name(lines, word):
 def test_damaged_headers(lines, word):
     with pytest.raises(FormatError, match=word):
         parse(*lines)
+
+
+def test_a_width_with_two_points_is_no_number():
+    lines = [
+        "# TOPAS Version: 3.9",
+        "# Parameter File: run.txt",
+        "# Results for scorer: Dose",
+        "# Scored in component: Grid",
+        "# X in 2 bins of 0.2.2 cm",
+    ]
+    with pytest.raises(FormatError, match=r"line 5.*0\.2\.2"):
+        parse_header(lines, "a.csv")
