@@ -173,7 +173,7 @@ def _slice(path: Path) -> DicomFile | None:
     file = open_dicom(path)
     found, promised = file.text("SOPClassUID"), DicomFile(path, file.dataset.file_meta).text("MediaStorageSOPClassUID")
     unknown = uid.UID(found, validation_mode=IGNORE).name == found and file.text("Modality") == "CT"
-    if found != CT and (promised in (CT, "") or unknown):
+    if found != CT and (found != promised or not found or unknown):
         raise FormatError(f"{path} is damaged: it does not say what it holds, perhaps a CT slice; copy it again")
     return file if found == CT else None
 

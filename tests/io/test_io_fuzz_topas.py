@@ -1,0 +1,229 @@
+"""Damaged files of TOPAS that a reader once took: each is refused, or read as what it says."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from topas_writer import header, write_csv, write_run
+
+from surrogate3d.errors import FormatError, QuantityError, Surrogate3dError, UnsupportedError
+from surrogate3d.grid import quantity
+from surrogate3d.io.convert import read_run
+from surrogate3d.io.topas_grid import read_values
+from surrogate3d.io.topas_header import parse_header, read_header
+from surrogate3d.io.topas_microdosimetry import EDGES_KEV_UM, read_spectrum
+from surrogate3d.io.topas_ntuple import describe_ntuple
+from surrogate3d.io.topas_parameters import read_parameters
+
+SHAPE = (2, 3, 4)
+DOSE = quantity("dose_to_water")
+RING = np.array([[0.0, 0, 0], [10, 0, 0], [10, 10, 0], [0, 10, 0]])
+FEW = settings(max_examples=300, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
+HEAD = header("Dose", "DoseToWater ( Gy )", SHAPE, columns=("Sum", "Mean"))
+
+
+def replaced(path, old, new, count=1):
+    content = path.read_bytes()
+    assert old in content
+    path.write_bytes(content.replace(old, new, count))
+    return path
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: b"\xef\xbb\xbf" + content,
+        lambda content: content.decode().encode("utf-16"),
+        lambda content: content.split(b"\n", 1)[1],
+        lambda content: b"i, j, k, dose\n",
+    ],
+)
+def test_an_output_that_is_no_longer_recognised_is_refused_and_not_left_out(tmp_path, damage):
+    stated = 's:Sc/DoseToMedium/Quantity = "DoseToMedium"\n'
+    run = write_run(tmp_path / "r", parameters=stated, DoseToWater=np.ones(SHAPE), DoseToMedium=np.ones(SHAPE))
+    path = run / "DoseToMedium.csv"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(FormatError, match="DoseToMedium"):
+        read_run(run)
+
+
+def test_a_binheader_that_is_no_longer_recognised_is_refused_and_not_left_out(tmp_path):
+    run = write_run(tmp_path / "r", fluence={z: np.ones((*SHAPE, 4)) for z in (1, 2)})
+    replaced(run / "Fluence_Z2.binheader", b"# TOPAS", b"# TOPAZ")
+    with pytest.raises(FormatError, match="Fluence_Z2"):
+        read_run(run)
+
+
+STATED = (
+    's:Sc/Fluence_Z2/Quantity = "Fluence"\ni:Sc/Fluence_Z2/OnlyIncludeParticlesOfAtomicNumber = 2\n'
+    'sv:Sc/Fluence_Z2/Report = 1 "Sum"\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b"OnlyIncludeParticlesOfAtomicNumber = 2", b"OnlyIncludeParticlesOfAtomicNumber = 4"),
+        (b"Fluence (", b"EnergyFluence ("),
+        (b": Sum", b": Max"),
+        (b"# Filtered by: OnlyIncludeParticlesOfAtomicNumber = 2\n", b""),
+    ],
+)
+def test_a_header_that_contradicts_the_parameter_file_is_refused(tmp_path, old, new):
+    run = write_run(tmp_path / "r", fluence={z: np.ones((*SHAPE, 4)) for z in (1, 2)}, parameters=STATED)
+    assert read_run(run).spectra.axes.species == ("H", "He")
+    replaced(run / "Fluence_Z2.binheader", old, new)
+    with pytest.raises(QuantityError, match="its header says"):
+        read_run(run)
+
+
+def test_a_scorer_stated_in_no_form_of_topas_is_refused_and_not_left_out(tmp_path):
+    run = write_run(tmp_path / "r", fluence={z: np.ones((*SHAPE, 4)) for z in (1, 2)}, parameters=STATED)
+    replaced(run / "run.txt", b'Quantity = "Fluence"\n', b'Quantity = "Fluence" 0, 1\n')
+    with pytest.raises(FormatError, match="Sc/Fluence_Z2/Quantity"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("count", ["1000000000", "9223372036854775808"])
+def test_counts_of_bins_that_the_file_cannot_hold_are_refused_before_room_is_made(tmp_path, count):
+    write_csv(tmp_path / "a.csv", HEAD, np.ones((*SHAPE, 2)))
+    replaced(tmp_path / "a.csv", b"Z in 4 bins", f"Z in {count} bins".encode())
+    with pytest.raises(FormatError):
+        read_values(tmp_path / "a.csv", read_header(tmp_path / "a.csv"))
+
+
+def test_a_sparse_grid_beyond_all_measure_is_refused(tmp_path):
+    head = header("A", "DoseToWater ( Gy )", SHAPE, tail=("Showing only rows that have sum > 0 Gy",))
+    write_csv(tmp_path / "a.csv", head.replace("Z in 4 bins", "Z in 300000000 bins"), np.ones((*SHAPE, 1)))
+    with pytest.raises(UnsupportedError, match="score as binary"):
+        read_values(tmp_path / "a.csv", read_header(tmp_path / "a.csv"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [("0.2 cm", "0.2 CM"), ("0.2 cm", "0.2 deg"), ("0.2 cm", "0 cm"), ("Sum   ", "Sum\0  "), ("4 bins", "\u0664 bins")],
+)
+def test_header_lines_that_topas_does_not_write_are_refused(old, new):
+    with pytest.raises(FormatError):
+        parse_header(HEAD.replace(old, new).splitlines(), "a.csv")
+
+
+def test_a_filter_that_is_there_twice_is_refused():
+    lines = header("F", "Fluence ( /mm2 )", SHAPE, filters=("OnlyIncludeParticlesOfAtomicNumber = 1",) * 2)
+    with pytest.raises(FormatError, match="second filter"):
+        parse_header(lines.splitlines(), "F.csv")
+
+
+def test_joined_header_lines_are_refused():
+    with pytest.raises(FormatError, match="joined"):
+        parse_header(HEAD.replace("scorer: Dose\n", "scorer: Dose# Filtered by: X = 1\n").splitlines(), "a.csv")
+
+
+def test_times_without_number_are_refused(tmp_path):
+    (tmp_path / "run.txt").write_text("i:Tf/NumberOfSequentialTimes = 99999999999999999999\n")
+    with pytest.raises(FormatError, match="NumberOfSequentialTimes"):
+        read_parameters(tmp_path / "run.txt").run_times_ns()
+
+
+def test_lengths_beyond_all_numbers_are_refused(tmp_path):
+    (tmp_path / "run.txt").write_text("d:Ge/Grid/RotX = 1e400 deg\n")
+    with pytest.raises(FormatError, match="must be finite"):
+        read_parameters(tmp_path / "run.txt").number("Ge/Grid/RotX", "angle")
+
+
+def test_digits_of_other_scripts_are_no_numbers(tmp_path):
+    (tmp_path / "run.txt").write_text("i:Ts/Seed = \u0663\n")
+    with pytest.raises(Surrogate3dError):
+        read_parameters(tmp_path / "run.txt").integer("Ts/Seed")
+    mids = (EDGES_KEV_UM[1:] + EDGES_KEV_UM[:-1]) / 2
+    head = "yF = 1.0e+00 (std: 1.0e-01) keV/um\nyD = 2.0e+00 (std: 1.0e-01) keV/um\n"
+    head += "y (keV/um) f(y)(std) yf(y)(std) d(y)(std) yd(y)(std)\n"
+    for digit in ("\u0663", "1_0"):
+        rows = "".join(f"{mid:.4e} " + " ".join([digit] * 8) + "\n" for mid in mids)
+        (tmp_path / "ySpecfile.txt").write_text(head + rows, encoding="utf-8")
+        with pytest.raises(FormatError, match="not a row of numbers"):
+            read_spectrum(tmp_path / "ySpecfile.txt")
+
+
+def test_damaged_phase_space_headers_are_refused(tmp_path):
+    text = "Number of Scored Entries: 0\n 1: Energy [MeV]\nMinimum Kinetic Energy of proton: 0.x MeV\n"
+    (tmp_path / "a.header").write_text(text)
+    with pytest.raises(FormatError, match="expected an energy"):
+        describe_ntuple(tmp_path / "a.header")
+    limited = 'TOPAS Phase Space in "limited" format\n$RECORD_LENGTH:\n29\n$ORIG_HISTORIES:\n9\n$PARTICLES:\n0\n'
+    (tmp_path / "b.header").write_text("$TITLE:\n" + limited)
+    with pytest.raises(FormatError, match="RECORD_CONTENTS"):
+        describe_ntuple(tmp_path / "b.header")
+
+
+def test_records_as_text_without_text_are_refused(tmp_path):
+    (tmp_path / "a.header").write_text(
+        "Number of Scored Entries: 2\n\nColumns of data are as follows:\n 1: Energy [MeV]\n"
+    )
+    (tmp_path / "a.phsp").write_bytes("1\n2".encode("utf-16"))
+    with pytest.raises(FormatError, match="records as text"):
+        describe_ntuple(tmp_path / "a.header")
+
+
+# Hypothesis: any text is read as what it says, or refused
+
+
+@FEW
+@given(st.lists(st.text(max_size=60) | st.sampled_from(HEAD.splitlines()), max_size=14))
+def test_any_lines_are_a_header_or_refused(lines):
+    try:
+        head = parse_header(lines, "a.csv")
+    except Surrogate3dError:
+        return
+    assert min(head.shape) >= 1
+    assert head.columns
+
+
+@FEW
+@given(st.integers(0, len(HEAD) - 1), st.characters())
+def test_a_header_with_one_other_character_keeps_its_shape_or_is_refused(tmp_path_factory, at, character):
+    folder = Path(tmp_path_factory.getbasetemp()) / "one_character"
+    folder.mkdir(exist_ok=True)
+    write_csv(folder / "a.csv", HEAD, np.arange(48.0).reshape(*SHAPE, 2))
+    body = (folder / "a.csv").read_text()[len(HEAD) :]
+    (folder / "a.csv").write_text(HEAD[:at] + character + HEAD[at + 1 :] + body, encoding="utf-8", errors="replace")
+    try:
+        scored = read_values(folder / "a.csv", read_header(folder / "a.csv"))
+    except Surrogate3dError:
+        return
+    np.testing.assert_array_equal(scored.values[..., 0, :], np.arange(48.0).reshape(*SHAPE, 2))
+
+
+NUMBERS = st.floats(allow_nan=True, allow_infinity=True).map(repr) | st.text("0123456789.eE+-_nif ,", max_size=8)
+
+
+@FEW
+@given(st.integers(0, 23), NUMBERS)
+def test_a_csv_value_is_what_python_reads_or_refused(tmp_path_factory, row, text):
+    folder = Path(tmp_path_factory.getbasetemp()) / "one_value"
+    folder.mkdir(exist_ok=True)
+    write_csv(folder / "a.csv", HEAD, np.zeros((*SHAPE, 2)))
+    lines = (folder / "a.csv").read_text()[len(HEAD) :].splitlines()
+    fields = lines[row].split(", ")
+    lines[row] = ", ".join([*fields[:4], text])
+    (folder / "a.csv").write_text(HEAD + "\n".join(lines) + "\n")
+    try:
+        values = read_values(folder / "a.csv", read_header(folder / "a.csv")).values[..., 0, :]
+    except Surrogate3dError:
+        return
+    expected = np.zeros((*SHAPE, 2))
+    expected[(*(int(n) for n in fields[:3]), 1)] = float(text)
+    np.testing.assert_array_equal(values, expected)
+
+
+@FEW
+@given(st.binary(max_size=200))
+def test_any_bytes_as_a_csv_body_are_refused(tmp_path_factory, body):
+    folder = Path(tmp_path_factory.getbasetemp()) / "any_body"
+    folder.mkdir(exist_ok=True)
+    (folder / "a.csv").write_bytes(HEAD.encode() + body)
+    with pytest.raises(Surrogate3dError):
+        read_values(folder / "a.csv", read_header(folder / "a.csv"))
