@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from statistics import median
@@ -51,6 +52,7 @@ def simulated(settings: SimulationSettings, responses: Sequence[VoxelResponse], 
         **asdict(settings),
         "voxels": n_voxels,
         "responses": len(responses),
+        "outside": dict(Counter(r.outside for r in responses if r.outside)),
         "results": {name: {key: _range(rows, key) for key in _SHOWN} for name, rows in lines.items()},
     }
 
@@ -76,4 +78,5 @@ def simulation(data: Mapping[str, Any]) -> None:
             error = row["median_relative_se"]
             table.add_row(name, key, row["unit"], *ends, "-" if error is None else f"{100 * error:.2g} %")
     words = f"{data['voxels']} voxels with {data['backend']} in {data['seconds']:.1f} s; ledger: {data['ledger']}"
-    show(table, words)
+    outside = [f"{n} responses outside the validity of {data['backend']}: {why}" for why, n in data["outside"].items()]
+    show(table, words, *outside)

@@ -93,6 +93,7 @@ def response(
     n_nuclei: int,
     seed: int,
     backend: str,
+    outside: str = "",
 ) -> VoxelResponse:
     """Assemble the answer.
 
@@ -105,6 +106,7 @@ def response(
         n_nuclei: nuclei in all batches together.
         seed: of the campaign.
         backend: name and version.
+        outside: why the voxel lies outside the back end's validity.
     """
     D = np.asarray(doses, dtype=float)
     whole, parts = analyse(D, survival, line), analyse(D, left_out, line)
@@ -124,5 +126,6 @@ def response(
         n_nuclei=n_nuclei,
         seed=seed,
         backend=backend,
+        outside=outside,
         **numbers,
     )

@@ -7,8 +7,12 @@ from typing import Any, Protocol
 
 from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
+from surrogate3d.direct.let_backends import LetModel
+from surrogate3d.direct.smkm_mc import SmkMonteCarlo
+from surrogate3d.direct.table_backends import LemOne, Mkm, Smk, ZaiderRossiTable
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import UnknownNameError
+from surrogate3d.physics.cell_line import CellLine
 
 __all__ = ["BACKENDS", "Simulator", "VoxelResponse", "VoxelTask", "simulator"]
 
@@ -27,8 +31,15 @@ class Simulator(Protocol):
     def settings(self) -> dict[str, Any]:
         """Everything that decides the numbers, name and version included, as plain data."""
 
+    def parameters(self, line: CellLine) -> Any:
+        """What of the cell line decides the numbers, beside its name and photon pair, as plain data.
+
+        Raises:
+            UnknownNameError, UnsupportedError: the cell line lacks what the back end needs.
+        """
+
     def simulate(self, tasks: Sequence[VoxelTask], seed: int, target_se: float = 0.01) -> list[VoxelResponse]:
-        """Answers task by task, cell line by cell line.
+        """Answers task by task, cell line by cell line. A voxel outside the validity of the back end is flagged.
 
         A result depends on the task, the settings, `seed` and `target_se` (relative standard error of survival) only.
         """
@@ -37,8 +48,23 @@ class Simulator(Protocol):
 BACKENDS: dict[str, Simulator] = {
     "gsm2_mc": Gsm2MonteCarlo(),
     "gsm2_fft": Gsm2Fft(),
+    "smkm_mc": SmkMonteCarlo(),
+    "zr_table": ZaiderRossiTable(),
+    "smk": Smk(),
+    "mkm": Mkm(),
+    "lem1": LemOne(),
+    "constant": LetModel(name="constant"),
+    "mcnamara": LetModel(name="mcnamara"),
+    "wedenberg": LetModel(name="wedenberg"),
+    "carabe": LetModel(name="carabe"),
+    "rorvik": LetModel(name="rorvik"),
+    "mairani": LetModel(name="mairani"),
+    "wilkens": LetModel(name="wilkens"),
+    "chen": LetModel(name="chen"),
+    "unkelbach": LetModel(name="unkelbach"),
 }
-"""Back ends with their default settings; `dataclasses.replace` changes them."""
+"""Back ends with their default settings; `dataclasses.replace` changes them. Source, validity and cost are in the
+docstring of each class."""
 
 
 def simulator(name: str) -> Simulator:

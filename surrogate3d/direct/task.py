@@ -109,6 +109,7 @@ class VoxelResponse:
         n_nuclei: simulated nuclei; 0 for a deterministic back end.
         seed: of the campaign.
         backend: name and version of the back end, e.g. "gsm2_mc/1".
+        outside: why the voxel lies outside the validity of the back end (`direct.validity`); empty when it does not.
     """
 
     cell_line: str
@@ -133,6 +134,7 @@ class VoxelResponse:
     n_nuclei: int
     seed: int
     backend: str
+    outside: str = ""
 
     def effect_at(self, dose: float) -> float:
         """-ln S at any dose: -ln S / D is linear between the ladder's doses and beyond them, exact for an LQ curve."""
@@ -142,12 +144,16 @@ class VoxelResponse:
         return float((1 - t) * slopes[right - 1] + t * slopes[right]) * dose
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data of standard JSON (an unknown `explained` is null); floats survive the round trip exactly."""
-        return asdict(self) | {"explained": None if math.isnan(self.explained) else self.explained}
+        """Plain data of standard JSON (an unknown `explained` is null); floats survive the round trip exactly.
+
+        An empty `outside` is left out, so that the row is that of versions which did not have it.
+        """
+        data = asdict(self) | {"explained": None if math.isnan(self.explained) else self.explained}
+        return data if self.outside else {name: value for name, value in data.items() if name != "outside"}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> VoxelResponse:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`; rows of versions without `outside` are read too.
 
         Raises:
             TypeError: a field is missing or unknown.

@@ -15,11 +15,13 @@ from typing import Any
 
 from surrogate3d.errors import ConfigError, UnknownNameError
 from surrogate3d.physics.gsm2 import Gsm2Parameters, calibrate
+from surrogate3d.physics.lem import LemParameters
 from surrogate3d.physics.mkm import MkmParameters, saturation_z0
 
 _TOP = {"name": str, "species": str, "tissue": str, "alpha_x": float, "beta_x": float, "source": str}
 _GSM2 = {"r_d": float, "R_n": float, "r": float, "genome_gbp": float, "source": str}
 _MKM = {"alpha0": float, "beta0": float, "r_d": float, "R_n": float, "source": str}
+_LEM = {"alpha_x": float, "beta_x": float, "D_t": float, "r_n": float, "source": str}
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class CellLine:
         gsm2_source: where the geometry and the calibration come from.
         mkm: a classic MKM parameter set, if there is one.
         smk: an SMK parameter set, if there is one.
+        lem: a LEM I parameter set, if there is one.
     """
 
     name: str
@@ -49,6 +52,7 @@ class CellLine:
     gsm2_source: str
     mkm: MkmParameters | None
     smk: MkmParameters | None
+    lem: LemParameters | None = None
 
     @property
     def alpha_beta_x(self) -> float:
@@ -90,7 +94,7 @@ def _parse(text: str, where: str) -> CellLine:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
-    gsm2, mkm, smk = data.pop("gsm2", None), data.pop("mkm", None), data.pop("smk", None)
+    gsm2, mkm, smk, lem = (data.pop(name, None) for name in ("gsm2", "mkm", "smk", "lem"))
     top = _checked(data, _TOP, {}, where)
     kinetics = _checked(gsm2, _GSM2, {}, f"{where} [gsm2]")
     gsm2_source = kinetics.pop("source")
@@ -101,6 +105,7 @@ def _parse(text: str, where: str) -> CellLine:
         gsm2_source=gsm2_source,
         mkm=None if mkm is None else _classic(_checked(mkm, _MKM, {"z0": float}, f"{where} [mkm]")),
         smk=None if smk is None else MkmParameters(**_checked(smk, _MKM | {"z0": float}, {}, f"{where} [smk]")),
+        lem=None if lem is None else LemParameters(**_checked(lem, _LEM, {}, f"{where} [lem]")),
     )
 
 

@@ -1,7 +1,7 @@
 """Published RBE models of LET_d, one function each: cheap predictions from other data, shown beside the engine's own.
 
-All but `constant` share the form of the LQ model with ab = alpha_x / beta_x, RBEmax = alpha / alpha_x and
-RBEmin = sqrt(beta / beta_x):
+All but `constant` and `unkelbach` share the form of the LQ model with ab = alpha_x / beta_x, RBEmax = alpha / alpha_x
+and RBEmin = sqrt(beta / beta_x):
 
     RBE(D) = (sqrt(ab^2 + 4 D ab RBEmax + 4 D^2 RBEmin^2) - ab) / (2 D).
 
@@ -102,6 +102,17 @@ def chen(dose: npt.ArrayLike, LET_d: npt.ArrayLike, alpha_x: npt.ArrayLike, beta
     return RBE_from_limits(dose, (0.1 + rise) / 0.1, 1.0, ab)
 
 
+def unkelbach(dose: npt.ArrayLike, LET_d: npt.ArrayLike, alpha_x: npt.ArrayLike, beta_x: npt.ArrayLike) -> Floats:
+    """RBE = 1 + c LET_d with c = 0.04 um/keV at every dose: protons, 1.1 at 2.5 keV/um.
+
+    Attributed to Unkelbach et al., Int. J. Radiat. Oncol. Biol. Phys. 2016, where the product of dose and LET_d is a
+    planning quantity. The coefficient is quoted second-hand: it could not be checked against the paper.
+    """
+    L, D = np.asarray(LET_d, dtype=float), np.asarray(dose, dtype=float)
+    unit = 0.0 * (D + np.asarray(alpha_x, dtype=float) + np.asarray(beta_x, dtype=float))
+    return np.asarray(1 + 0.04 * L + unit)
+
+
 PUBLISHED_MODELS: dict[str, RbeModel] = {
     "constant": constant,
     "mcnamara": mcnamara,
@@ -114,6 +125,9 @@ PUBLISHED_MODELS: dict[str, RbeModel] = {
 
 OWN_REFERENCE_MODELS: dict[str, RbeModel] = {"wilkens": wilkens, "chen": chen}
 """Models with absolute coefficients, which hold for their own photon reference alone (alpha_x = 0.1 1/Gy)."""
+
+UNCONFIRMED_MODELS: dict[str, RbeModel] = {"unkelbach": unkelbach}
+"""Models whose coefficients could not be checked against their publication."""
 
 
 def _let_and_ratio(LET_d: npt.ArrayLike, alpha_x: npt.ArrayLike, beta_x: npt.ArrayLike) -> tuple[Floats, Floats]:

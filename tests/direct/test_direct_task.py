@@ -44,6 +44,15 @@ def test_response_survives_json_exactly(mixed):
     assert np.isnan(unknown.explained)
 
 
+def test_rows_of_versions_without_validity_are_read(mixed):
+    (found,) = Gsm2Fft().simulate([mixed()])
+    row = found.to_json()
+    assert "outside" not in row  # and rows of voxels inside are what they were
+    assert VoxelResponse.from_json(row).outside == ""
+    flagged = replace(found, outside="too slow")
+    assert VoxelResponse.from_json(json.loads(json.dumps(flagged.to_json(), allow_nan=False))) == flagged
+
+
 def test_effect_between_the_doses_of_the_ladder(mixed):
     (found,) = Gsm2Fft().simulate([mixed()])
     assert found.effect_at(2.0) == pytest.approx(found.effect[found.doses.index(2.0)])

@@ -164,7 +164,7 @@ def test_lattice_refuses_domains_larger_than_the_nucleus() -> None:
 
 
 def test_shipped_cell_lines_have_the_published_photon_pairs() -> None:
-    assert cell_lines() == ("HSG", "V79")
+    assert cell_lines() == ("HSG", "V79", "chordoma")
     for name in cell_lines():
         line = cell_line(name)
         assert (line.name, (line.alpha_x, line.beta_x)) == (name, PHOTON_PAIRS[name])
@@ -173,7 +173,7 @@ def test_shipped_cell_lines_have_the_published_photon_pairs() -> None:
 
 
 def test_unknown_cell_line_names_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match="HSG, V79"):
+    with pytest.raises(UnknownNameError, match="HSG, V79, chordoma"):
         cell_line("HeLa")
 
 
@@ -201,6 +201,7 @@ def test_a_users_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     assert line.gsm2 == gsm2.calibrate(0.2, 0.04, r_d=0.8, R_n=4.8, r=2.0)
     assert line.mkm is None
     assert line.smk is None
+    assert line.lem is None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,16 @@ def test_constant_is_the_clinical_convention() -> None:
     assert rbe.constant(np.full((2, 3), 2.0), 5.0, 0.3, 0.03).tolist() == [[1.1] * 3] * 2
 
 
-@pytest.mark.parametrize("model", rbe.PUBLISHED_MODELS.values(), ids=rbe.PUBLISHED_MODELS)
+def test_unkelbach_is_one_at_no_LET_and_the_clinical_value_at_2_5_kev_um() -> None:
+    RBE = rbe.unkelbach(np.array([0.5, 2.0]), np.array([[0.0], [2.5], [10.0]]), 0.3, 0.1)
+    np.testing.assert_allclose(RBE, [[1.0, 1.0], [1.1, 1.1], [1.4, 1.4]], rtol=1e-15)
+    assert list(rbe.UNCONFIRMED_MODELS) == ["unkelbach"]
+
+
+MODELS = {**rbe.PUBLISHED_MODELS, **rbe.UNCONFIRMED_MODELS}
+
+
+@pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 def test_every_model_broadcasts_and_keeps_nan(model: rbe.RbeModel) -> None:
     LET_d = np.array([[1.0], [np.nan]])
     values = model(np.array([0.0, 1.0, 3.0]), LET_d, 0.3, 0.1)

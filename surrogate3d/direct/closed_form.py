@@ -1,0 +1,115 @@
+"""What all back ends without Monte Carlo and without tracks have in common: -ln S from the spectrum in one formula."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from surrogate3d.direct.curve import response
+from surrogate3d.direct.nucleus import known_line
+from surrogate3d.direct.task import DOSE_LADDER, VoxelResponse, VoxelTask
+from surrogate3d.errors import UnsupportedError
+from surrogate3d.grid import SpectrumAxes
+from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.physics.microdosimetry import SiteMoments, site_moments
+
+Floats = npt.NDArray[np.float64]
+Parameters = TypeVar("Parameters")
+
+
+@dataclass(frozen=True)
+class ClosedForm(ABC):
+    """Base of the deterministic back ends: seed and target are ignored, and all standard errors are 0.
+
+    A voxel outside the model's validity is answered and flagged. One without any answer raises, which a campaign notes
+    as that voxel's failure.
+
+    Attributes:
+        doses: ladder, Gy, ascending, positive.
+        name: of the back end.
+        version: raised whenever numbers change.
+    """
+
+    doses: tuple[float, ...] = DOSE_LADDER
+    name: str = ""
+    version: int = 1
+
+    def simulate(self, tasks: Sequence[VoxelTask], seed: int = 0, target_se: float = 0.01) -> list[VoxelResponse]:
+        """Compute voxels; see `Gsm2MonteCarlo.simulate` for the arguments.
+
+        Raises:
+            UnknownNameError: a cell line is not known, or nothing is known of it that the model needs.
+            UnsupportedError: the cell line has no parameters of this model, or not its photon reference; or a voxel has
+                none of the ions that the model knows.
+        """
+        for name in dict.fromkeys(name for task in tasks for name in task.cell_lines):
+            self.parameters(known_line(name))
+        return [self._answer(task, known_line(name), seed) for task in tasks for name in task.cell_lines]
+
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the numbers, for the ledger's key."""
+        return asdict(self)
+
+    @abstractmethod
+    def parameters(self, line: CellLine) -> Any:
+        """What of the cell line decides the numbers, beside its name and photon pair, as plain data.
+
+        Raises:
+            UnknownNameError, UnsupportedError: as `simulate`.
+        """
+
+    @abstractmethod
+    def effects(self, task: VoxelTask, line: CellLine) -> Floats:
+        """(dose,) -ln S at each dose of the ladder.
+
+        Raises:
+            UnsupportedError: the voxel has none of the ions that the model knows.
+        """
+
+    @abstractmethod
+    def outside(self, task: VoxelTask, line: CellLine) -> str:
+        """Why the voxel lies outside the model's validity; empty when it does not."""
+
+    def _answer(self, task: VoxelTask, line: CellLine, seed: int) -> VoxelResponse:
+        survival, backend = np.exp(-self.effects(task, line)), f"{self.name}/{self.version}"
+        outside = self.outside(task, line)
+        return response(task, line, self.doses, survival, survival[None], 0, seed, backend, outside)
+
+
+def required(values: Parameters | None, line: CellLine, model: str) -> Parameters:
+    """The parameter set of a model.
+
+    Raises:
+        UnsupportedError: the cell line has none.
+    """
+    if values is None:
+        raise UnsupportedError(
+            f"cell line {line.name} has no [{model}] parameters; add them, with their source, to a file of your own, "
+            f"or choose another back end"
+        )
+    return values
+
+
+def no_answer(task: VoxelTask, model: str, species: Sequence[str]) -> UnsupportedError:
+    """The refusal of a voxel that has none of the ions that a model knows."""
+    return UnsupportedError(
+        f"voxel {task.voxel} of field {task.field_id!r}: {model} is for {', '.join(species)}, found only "
+        f"{', '.join(name for name, row in zip(task.axes.species, task.fluence, strict=True) if row.any())}"
+    )
+
+
+def bin_moments(axes: SpectrumAxes, radius_um: float, z0: float | None = None) -> SiteMoments:
+    """(species, bin) moments of the ions of a spectrum in a site, built once in each process; see `site_moments`."""
+    return _bin_moments(axes.species, axes.edges_mev_u.tobytes(), radius_um, z0)
+
+
+@lru_cache(maxsize=32)
+def _bin_moments(species: tuple[str, ...], edges: bytes, radius_um: float, z0: float | None) -> SiteMoments:
+    axes = SpectrumAxes(species, np.frombuffer(edges).reshape(len(species), -1))
+    return site_moments(radius_um, axes.Z[:, None], axes.energy_mev_u, z0)
