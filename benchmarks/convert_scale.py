@@ -2,9 +2,9 @@
 
     python benchmarks/convert_scale.py [--planes 256] [--folder DIR]
 
-Makes a run folder of 512 x 512 x PLANES voxels with dose and one fluence spectrum of 29 pre-step bins (31 with underflow
-and overflow, the most that TOPAS can index for 256 planes), copies its files and flushes them, then converts in a process of
-its own. Needs 2.6 times the run's size of disk (43 GB for 256 planes); everything is removed at the end.
+Makes a run folder of 512 x 512 x PLANES voxels with dose and one fluence spectrum of 29 pre-step bins (31 with
+underflow and overflow, the most that TOPAS can index for 256 planes), copies its files and flushes them, then converts
+in a process of its own. Needs 2.6 times the run's size of disk (43 GB for 256 planes); all is removed at the end.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ HEADER = """\
 # X in 512 bins of 0.1 cm
 # Y in 512 bins of 0.1 cm
 # Z in {nz} bins of 0.1 cm
-# {quantity} : Sum   
+# {quantity} : Sum{spaces}
 {binning}# Binary file: {scorer}.bin
 """
 
@@ -73,9 +73,9 @@ def make_run(folder: Path, nz: int) -> None:
     (folder / "run.txt").write_text(PARAMETERS.format(half=nz / 2, nz=nz))
     binning = BINNING.format(width=np.log10(5000) / 29)
     about = {"filters": "# Filtered by: OnlyIncludeParticlesOfAtomicNumber = 1\n", "binning": binning}
-    head = HEADER.format(scorer="H", quantity="Fluence ( /mm2 )", nz=nz, **about)
+    head = HEADER.format(spaces="   ", scorer="H", quantity="Fluence ( /mm2 )", nz=nz, **about)
     (folder / "H.binheader").write_text(head)
-    plain = HEADER.format(scorer="Dose", quantity="DoseToWater ( Gy )", nz=nz, filters="", binning="")
+    plain = HEADER.format(spaces="   ", scorer="Dose", quantity="DoseToWater ( Gy )", nz=nz, filters="", binning="")
     (folder / "Dose.binheader").write_text(plain)
     rng = np.random.default_rng(1)
     axes = SpectrumAxes.logarithmic(("H",), 29, 0.1, 500.0)
@@ -116,15 +116,18 @@ def main() -> None:
         run, store = Path(scratch) / "run", Path(scratch) / "big.field.zarr"
         make_run(run, chosen.planes)
         copied = [copy_rate(run) for _ in range(2)]
-        program = [sys.executable, "-c", "import sys; from surrogate3d.cli import main; sys.exit(main())", "convert", str(run), "-o", str(store), "--json"]
+        code = "import sys; from surrogate3d.cli import main; sys.exit(main())"
+        program = [sys.executable, "-c", code, "convert", str(run), "-o", str(store), "--json"]
         start = time.perf_counter()
         subprocess.run(program, check=True, stdout=subprocess.DEVNULL)
         seconds = time.perf_counter() - start
         rate, peak = size(run) / seconds / 1e6, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
         copies = ", ".join(f"{mb_s:.0f}" for mb_s in copied)
-        print(f"{NX} x {NY} x {chosen.planes} voxels, {COLUMNS} columns: {size(run) / 1e9:.1f} GB in, {size(store) / 1e9:.1f} GB out")
+        sizes = f"{size(run) / 1e9:.1f} GB in, {size(store) / 1e9:.1f} GB out"
+        print(f"{NX} x {NY} x {chosen.planes} voxels, {COLUMNS} columns: {sizes}")
         print(f"plain copy, flushed: {copies} MB/s")
-        print(f"convert: {seconds:.0f} s, {rate:.0f} MB/s, {rate / np.mean(copied):.2f} of the copy; peak memory {peak:.2f} GB")
+        share = rate / np.mean(copied)
+        print(f"convert: {seconds:.0f} s, {rate:.0f} MB/s, {share:.2f} of the copy; peak memory {peak:.2f} GB")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def request(
     if box and mask:
         raise typer.BadParameter("--box and --mask exclude each other; give one of them")
     region = box_of(box) if box else _mask_on_grid(mask, grid()) if mask else None
-    return PrescribeRequest(dose_gy(prescribe), at or "max", region)
+    return PrescribeRequest(dose_gy(prescribe), at or "max", region, mask.name if mask else None)
 
 
 def _mask_on_grid(path: Path, grid: Grid) -> npt.NDArray[np.bool_]:

@@ -52,6 +52,9 @@ def warnings(found: Mapping[str, Any]) -> None:
             f"{strange} of {answered} voxels ({share:.1f} %) are unlike the training, mostly in {found['strangest']}: "
             "there the answer is that of grouped pooling; see the map out_of_domain"
         )
+    largest, named = found["largest_dose_per_fraction_gy"], found["fraction_dose_gy"]
+    if largest is not None and not 0.8 < largest / named < 1.5:  # a sum of beams states no prescribed dose
+        warn(f"the largest dose of a fraction is {largest:.3g} Gy, and {named:g} Gy per fraction were named")
 
 
 def predicted(data: Mapping[str, Any]) -> None:

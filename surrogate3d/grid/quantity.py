@@ -34,7 +34,7 @@ _ROWS = (
         "dose_to_water",
         "D_w",
         "Gy",
-        "absorbed dose to water in the voxel's own medium (small-cavity conversion by TOPAS)",
+        "absorbed dose to water in the voxel's own medium (small-cavity conversion)",
     ),
     ("dose_to_medium", "D_m", "Gy", "absorbed dose to the voxel's own medium"),
     ("dose_std", "s(D_w)", "Gy", "Monte Carlo standard error of dose_to_water, from the run's per-history deviation"),

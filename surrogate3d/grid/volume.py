@@ -43,20 +43,21 @@ def turned_to(volume: Volume, grid: Grid) -> Volume:
     Images of one grid differ in this by program: NIfTI often counts towards right and anterior, DICOM never does.
     """
     cosines = np.asarray(grid.direction, dtype=float).T @ np.asarray(volume.grid.direction, dtype=float)
-    a, b, c = (int(axis) for axis in np.abs(cosines).argmax(axis=1))  # the volume's axis along each of the grid's
-    if sorted((a, b, c)) != [0, 1, 2]:
+    a, b, c = (int(own) for own in np.abs(cosines).argmax(axis=1))  # which of the volume's axes runs along the grid's
+    if {a, b, c} != {0, 1, 2}:
         return volume
-    turned = [axis for axis, own in enumerate((a, b, c)) if cosines[axis, own] < 0]
-    old = volume.grid
-    first = [old.shape[own] - 1 if cosines[axis, own] < 0 else 0 for own, axis in sorted(zip((a, b, c), range(3)))]
-    signs = [-1.0 if axis in turned else 1.0 for axis in range(3)]
+    turned = tuple(axis for axis, own in enumerate((a, b, c)) if cosines[axis, own] < 0)
+    old, first, direction = volume.grid, [0, 0, 0], np.asarray(volume.grid.direction, dtype=float)[:, [a, b, c]]
+    for axis in turned:
+        own = (a, b, c)[axis]
+        first[own] = old.shape[own] - 1
+        direction[:, axis] *= -1
     x, y, z = (float(n) for n in old.position_mm(first))
-    rows = np.asarray(old.direction, dtype=float)[:, [a, b, c]] * signs + 0.0
-    direction = tuple((float(u), float(v), float(w)) for u, v, w in rows)
+    rows = tuple((float(u), float(v), float(w)) for u, v, w in direction + 0.0)
     shape = old.shape[a], old.shape[b], old.shape[c]
     spacing = old.spacing_mm[a], old.spacing_mm[b], old.spacing_mm[c]
     values = np.ascontiguousarray(np.flip(volume.values.transpose(a, b, c), turned))
-    return Volume(Grid(shape, spacing, (x, y, z), direction), values, volume.quantity)
+    return Volume(Grid(shape, spacing, (x, y, z), rows), values, volume.quantity)
 
 
 class VolumeSet(Mapping[str, Volume]):

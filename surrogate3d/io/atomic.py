@@ -11,7 +11,6 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from glob import escape
 from pathlib import Path
 
 from surrogate3d.errors import StoreError
@@ -164,10 +163,11 @@ def _make_parent(target: Path) -> None:
 def _sync_tree(path: Path) -> None:
     """Flush a file, or a directory with all that is in it, to the disk."""
     for entry in (path, *path.rglob("*")):
-        _sync(entry)
+        sync(entry)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Flush a file or a directory to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -188,7 +188,7 @@ def _move_onto(scratch: Path, target: Path) -> None:
         _remove(aside)
     else:
         scratch.replace(target)
-    _sync(target.parent)  # makes the rename itself last
+    sync(target.parent)  # makes the rename itself last
 
 
 def _remove(path: Path) -> None:

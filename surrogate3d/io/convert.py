@@ -16,7 +16,7 @@ from surrogate3d.io.given import Given
 from surrogate3d.io.prescribe import PrescribeRequest, given_scale, prescribed
 from surrogate3d.io.topas_folder import FileNotRead, FileRead
 from surrogate3d.io.topas_merge import MergedRuns, half_dose, require_one_plan
-from surrogate3d.io.topas_run import open_topas_runs
+from surrogate3d.io.topas_run import TopasRun, open_topas_runs
 
 Outside = Mapping[str, Mapping[str, float]]
 
@@ -131,7 +131,8 @@ def open_plan(
         raise PrescriptionError("a dose scale and a prescription exclude each other; give one of them")
     opened = tuple(run for run_dir in run_dirs for run in open_topas_runs(Path(run_dir), given))
     require_one_plan(opened)
-    runs = MergedRuns(opened)
+    _require_known_scorers(opened, given or Given())
+    runs = MergedRuns(opened, given=given.to_json() if given else {})
     prescription: Prescription | None = None
     doubts: tuple[str, ...] = ()
     if dose_scale is not None:
@@ -141,6 +142,12 @@ def open_plan(
     if prescription is not None:
         runs = replace(runs, dose_scale=prescription.dose_scale)
     return Plan(runs, prescription, doubts)
+
+
+def _require_known_scorers(runs: Sequence[TopasRun], given: Given) -> None:
+    unknown = set(given.let_weighting) - {scored.header.scorer for run in runs for scored in run.scored.values()}
+    if unknown:
+        raise QuantityError(f"--let-weighting names scorers that are not there: {', '.join(sorted(unknown))}")
 
 
 def _field(plan: Plan) -> Field:

@@ -117,7 +117,7 @@ class _PlanWriter:
         nz = self._runs.grid.shape[2]
         slabs = [(k, min(k + self._depth, nz)) for k in range(0, nz, self._depth)]
         done = self._take_up()
-        with closing(self._read_ahead(slabs[done:])) as coming:
+        with closing(self._read_ahead(slabs[done:])) as coming, self._writer.syncing():
             for number, (k0, k1) in enumerate(slabs):
                 if number >= done:
                     before = set(self._writer.hashes)
@@ -179,14 +179,13 @@ class _PlanWriter:
         self._writer.flush()
 
     def _put_spectrum(self, species: int, planes: SpectrumPlanes, k0: int) -> None:
-        whole = planes.whole
-        below, above = (float(whole[..., end].sum(dtype=float)) for end in (0, -1))
-        self._outside[species] += (below, float(whole.sum(dtype=float)), above)
-        for arrays, values in zip(self._spectra, (whole, *planes.halves), strict=True):
-            by_bin = values.transpose(3, 2, 1, 0)
-            self._writer.put(arrays["fluence"], (species,), by_bin[1:-1], k0)
-            self._writer.put(arrays["underflow"], (species,), by_bin[0], k0)
-            self._writer.put(arrays["overflow"], (species,), by_bin[-1], k0)
+        for number, (arrays, values) in enumerate(zip(self._spectra, (planes.whole, *planes.halves), strict=True)):
+            below, above = self._writer.put_columns(arrays["fluence"], species, values, k0)
+            self._writer.put(arrays["underflow"], (species,), below, k0)
+            self._writer.put(arrays["overflow"], (species,), above, k0)
+            if number == 0:
+                whole = float(planes.tracks.sum()) * self._runs.dose_scale
+                self._outside[species] += (float(below.sum(dtype=float)), whole, float(above.sum(dtype=float)))
 
     def _put_volumes(self, volumes: dict[str, Array], k0: int) -> None:
         made = self._observer.volumes(volumes[self._runs.first.dose_name]) if self._observer else {}
@@ -287,7 +286,7 @@ def _fingerprint(plan: Plan, observer: Observer | None) -> str:
 def _reading(run: TopasRun) -> list[Any]:
     """What the same files may be taken for, by what the user said."""
     roles = [(role, [path.name for path in v.files], v.assumed_order) for role, v in run.scored.items()]
-    return [run.simulation, run.histories, run.beam_direction.tolist(), roles]
+    return [run.name, run.histories, run.beam_direction.tolist(), roles]
 
 
 def _size(runs: MergedRuns) -> int:

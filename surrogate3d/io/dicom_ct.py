@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from pydicom import uid
+from pydicom.config import IGNORE
 
 from surrogate3d.errors import FormatError, GeometryError, StoreError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import Grid, Volume, quantity
@@ -163,11 +165,15 @@ def _slices(folder: Path, series_uid: str | None) -> tuple[list[DicomFile], list
 def _slice(path: Path) -> DicomFile | None:
     """A CT slice; None for another kind of file. A damaged DICOM file is refused, since a slice may be missing."""
     with path.open("rb") as stream:
-        if stream.read(132)[128:] != b"DICM":
-            return None
+        start = stream.read(132)
+    if start[128:] != b"DICM":
+        if path.suffix.lower() == ".dcm" or not start:
+            raise FormatError(f"{path} is empty or damaged (no DICM prefix), perhaps a CT slice; copy it again")
+        return None
     file = open_dicom(path)
     found, promised = file.text("SOPClassUID"), DicomFile(path, file.dataset.file_meta).text("MediaStorageSOPClassUID")
-    if found != CT and promised in (CT, ""):
+    unknown = uid.UID(found, validation_mode=IGNORE).name == found and file.text("Modality") == "CT"
+    if found != CT and (promised in (CT, "") or unknown):
         raise FormatError(f"{path} is damaged: it does not say what it holds, perhaps a CT slice; copy it again")
     return file if found == CT else None
 
@@ -186,7 +192,8 @@ def _require_alike(slices: Sequence[DicomFile]) -> None:
 def _close(one: DicomFile, other: DicomFile, keyword: str) -> bool:
     if keyword == "FrameOfReferenceUID":
         return False
-    return bool(np.allclose(one.numbers(keyword), other.numbers(keyword), rtol=0, atol=1e-4))
+    a, b = one.numbers(keyword), other.numbers(keyword)
+    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=1e-4))
 
 
 def _placed(slices: Sequence[DicomFile]) -> tuple[Grid, npt.NDArray[np.intp]]:

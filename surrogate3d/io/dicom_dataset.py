@@ -22,7 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pixel_array
 
 from surrogate3d.errors import FormatError, GeometryError, StoreError, UnsupportedError
-from surrogate3d.io.dicom_whole import PREAMBLE_BYTES, meta_end, require_whole
+from surrogate3d.io.dicom_whole import PREAMBLE_BYTES, meta_end, require_rle_length, require_whole
 
 RTDOSE: Final = str(uid.RTDoseStorage)
 RTSTRUCT: Final = str(uid.RTStructureSetStorage)
@@ -154,11 +154,10 @@ def orientation_of(file: DicomFile) -> npt.NDArray[np.float64]:
         GeometryError: its two vectors are not of length one and perpendicular.
     """
     along_row, along_column = file.numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    found = [*along_row.tolist(), *along_column.tolist()]
     products = np.array([along_row @ along_row, along_column @ along_column, along_row @ along_column])
     if np.abs(products - (1, 1, 0)).max() > 1e-3:
-        raise GeometryError(
-            f"{file.path}: ImageOrientationPatient {[*along_row, *along_column]} is not two perpendicular unit vectors"
-        )
+        raise GeometryError(f"{file.path}: ImageOrientationPatient {found} is not two perpendicular unit vectors")
     along_row = along_row / np.linalg.norm(along_row)
     along_column = along_column - (along_column @ along_row) * along_row
     along_column /= np.linalg.norm(along_column)
@@ -203,6 +202,12 @@ def pixels_of(file: DicomFile) -> npt.NDArray[np.integer[Any]]:
             f"{file.whole('SamplesPerPixel', 1)} of {bits} ({file.whole('BitsStored', bits)} stored), "
             f"{file.text('PhotometricInterpretation')}"
         )
+    stored = file.whole("BitsStored", bits)
+    if file.whole("HighBit", stored - 1) != stored - 1:
+        raise FormatError(
+            f"{file.path}: {stored} bits stored and a HighBit of {file.whole('HighBit')} contradict each other (PS3.3, "
+            "C.7.6.3); export it again"
+        )
     _require_length(file, shape, bits)
     try:
         with warnings.catch_warnings():
@@ -229,6 +234,7 @@ def _require_length(file: DicomFile, shape: tuple[int, int, int], bits: int) -> 
         # A run of two bytes unpacks to at most 128.
         if wanted > 64 * len(data):
             raise FormatError(f"{file.path}: {len(data)} bytes of RLE cannot hold the {wanted} bytes of the header")
+        require_rle_length(data, shape[0], wanted // shape[0], bits // 8, file.path)
     elif len(data) not in (wanted, wanted + wanted % 2):
         raise FormatError(f"{file.path}: expected {wanted} bytes of pixel data, found {len(data)}; export it again")
 

@@ -123,6 +123,16 @@ def read_dose_header(path: str | Path) -> DoseHeader:
     return _open(path)[1]
 
 
+def taken_for(header: DoseHeader) -> str:
+    """What `read_rtdose` takes the values for when nothing else is said, in words."""
+    said = _MEDIUM.search(f"{header.comment} | {header.series_description}")
+    try:
+        name, _ = _quantity_name(header, said[1].lower() if said else "water", None)
+    except QuantityError as error:
+        return f"nothing until you say what it is: {error}"
+    return "D_RBE" if name == "D_RBE" else "physical dose"
+
+
 def largest_value(path: str | Path) -> float:
     """The largest value of an RT Dose object, in its own unit.
 
@@ -221,6 +231,12 @@ def _values(file: DicomFile) -> npt.NDArray[np.floating[Any]]:
     if scaling <= 0:
         raise FormatError(f"{file.path}: DoseGridScaling must be positive, found {scaling:g}; export it again")
     stored = pixels_of(file).transpose(2, 1, 0)
+    bits = file.whole("BitsAllocated")
+    if file.whole("BitsStored", bits) != bits:
+        raise FormatError(
+            f"{file.path}: a dose uses all bits that are allocated (PS3.3, C.8.8.3), found "
+            f"{file.whole('BitsStored')} of {bits}; export it again"
+        )
     kind = np.float64 if stored.dtype.itemsize > 2 else np.float32
     return np.ascontiguousarray(stored * scaling, dtype=kind)
 

@@ -18,6 +18,7 @@ FARTHEST_MM = 1e5
 """No patient reaches further from the origin."""
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR")
+_OPEN = ("POINT", "OPEN_PLANAR", "OPEN_NONPLANAR")
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,4 +140,10 @@ def _contour(item: DicomFile, name: str) -> Contour:
             f"{item.path}: a contour of {name!r} should be {declared} points of three coordinates within "
             f"{FARTHEST_MM:g} mm, found {numbers.size} numbers; export it again"
         )
-    return Contour(numbers.reshape(-1, 3), item.text("ContourGeometricType"))
+    kind = item.text("ContourGeometricType")
+    if kind not in (*CLOSED, *_OPEN):
+        raise FormatError(
+            f"{item.path}: a contour of {name!r} is of type {kind!r}, expected one of {', '.join((*CLOSED, *_OPEN))}; "
+            "whether it encloses an area is not known; export it again"
+        )
+    return Contour(numbers.reshape(-1, 3), kind)

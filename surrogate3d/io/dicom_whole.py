@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
+import pydicom
 from pydicom import uid
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
@@ -25,13 +26,13 @@ def meta_end(content: bytes, path: Path) -> int:
     """Where the file meta information (group 0002, always explicit little-endian) ends.
 
     Raises:
-        FormatError: it is cut.
+        FormatError: it is cut, or says something twice.
     """
     whole = _Whole(content, path, False, "<")
-    at = PREAMBLE_BYTES
-    while content[at : at + 2] == b"\x02\x00":
-        at = whole.element(at, len(content), 0)[1]
-    return at
+    end = PREAMBLE_BYTES
+    while content[end : end + 2] == b"\x02\x00":
+        end = whole.element(end, len(content), 0)[1]
+    return whole.dataset(PREAMBLE_BYTES, end, 0)
 
 
 def require_whole(content: bytes, start: int, syntax: str, path: Path) -> None:
@@ -48,6 +49,49 @@ def require_whole(content: bytes, start: int, syntax: str, path: Path) -> None:
     """
     implicit, order = syntax == uid.ImplicitVRLittleEndian, ">" if syntax == uid.ExplicitVRBigEndian else "<"
     _Whole(content, path, implicit, order).dataset(start, len(content), 0)
+
+
+def require_rle_length(data: bytes, n_frames: int, frame_bytes: int, n_segments: int, path: Path) -> None:
+    """Refuse run-length encoded pixels that unpack to more or less than the header says; pydicom fills or cuts them.
+
+    Args:
+        data: value of the pixel data, encapsulated.
+        n_frames: frames.
+        frame_bytes: bytes of a frame, unpacked.
+        n_segments: bytes of a pixel, each of which is a segment of its own (PS3.5, annex G).
+        path: for messages.
+
+    Raises:
+        FormatError: with the frame at fault.
+    """
+    try:
+        frames = list(pydicom.encaps.generate_frames(data, number_of_frames=n_frames))
+    except Exception as error:  # foreign bytes fail in any way
+        raise FormatError(f"{path}: the pixel data are not encapsulated frames: {error}; export it again") from error
+    if len(frames) != n_frames:
+        raise FormatError(f"{path}: expected {n_frames} frames of pixel data, found {len(frames)}; export it again")
+    for number, frame in enumerate(frames):
+        starts = struct.unpack("<16I", frame[:64].ljust(64, b"\0"))
+        ends = (*starts[2 : n_segments + 1], len(frame))
+        lengths = [_unpacked(frame[a:b]) for a, b in zip(starts[1 : n_segments + 1], ends, strict=True)]
+        if starts[0] != n_segments or any(length != frame_bytes // n_segments for length in lengths):
+            raise FormatError(
+                f"{path}: frame {number} should unpack to {frame_bytes} bytes, found {sum(lengths)}; export it again"
+            )
+
+
+def _unpacked(segment: bytes) -> int:
+    """Bytes that a run-length encoded segment unpacks to; a last odd byte is padding."""
+    at, length = 0, 0
+    while at < len(segment) - 1:
+        run = segment[at]
+        if run < 128:
+            length, at = length + run + 1, at + run + 2
+        elif run > 128:
+            length, at = length + 257 - run, at + 2
+        else:
+            at += 1
+    return length if at <= len(segment) else -1  # cut within a run
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import zarr
 
-from surrogate3d.errors import GridMismatchError, QuantityError, StoreError
+from surrogate3d.errors import GridMismatchError, QuantityError, StoreError, Surrogate3dError
 from surrogate3d.grid import (
     Beam,
     DoseField,
@@ -109,6 +110,11 @@ def read_dose_field(path: str | Path, verify: bool = True) -> DoseField:
         A `Field` where the store has spectra, else a `DoseField`.
     """
     group, about = _open(path, verify)
+    with _understood(path):
+        return _field(group, about)
+
+
+def _field(group: zarr.Group, about: dict[str, Any]) -> DoseField:
     grid = Grid.from_json(about["grid"])
     beams = tuple(_beam(words) for words in about.get("beams", []))
     several = range(len(beams) if about.get("has_beams_dose") else 0)
@@ -117,7 +123,7 @@ def read_dose_field(path: str | Path, verify: bool = True) -> DoseField:
         "volumes": get_volumes(group, grid, about["volumes"]),
         "primary": about.get("primary"),
         "beams": beams,
-        "beams_dose": tuple(get_array(group, f"{BEAMS}/{number}/dose") for number in several),
+        "beams_dose": tuple(get_array(group, f"{BEAMS}/{number}/dose", grid.shape) for number in several),
         "let_definitions": {name: LetDefinition(**words) for name, words in about["let_definitions"].items()},
         "prescription": Prescription(**about["prescription"]) if about["prescription"] else None,
         "provenance": about["provenance"],
@@ -127,14 +133,25 @@ def read_dose_field(path: str | Path, verify: bool = True) -> DoseField:
     axes = SpectrumAxes.from_json(about["axes"])
     halves = [f"{HALVES}/{number}" for number in range(about["n_halves"])]
     return Field(
-        spectra=_get_spectra(group, "spectra", axes),
+        spectra=_get_spectra(group, "spectra", axes, grid),
         beam_axis=about["beam_axis"],
         beam_sign=about["beam_sign"],
         histories=about["histories"],
-        halves=tuple(_get_spectra(group, name, axes) for name in halves),
-        halves_dose=tuple(get_array(group, f"{name}/dose") for name in halves),
+        halves=tuple(_get_spectra(group, name, axes, grid) for name in halves),
+        halves_dose=tuple(get_array(group, f"{name}/dose", grid.shape) for name in halves),
         **shared,
     )
+
+
+@contextmanager
+def _understood(path: str | Path) -> Iterator[None]:
+    """Refuse a description in which something is missing or has another form."""
+    try:
+        yield
+    except Surrogate3dError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise StoreError(f"{path}: its description is damaged ({error!r}); make the store again") from error
 
 
 def _beam(words: dict[str, Any]) -> Beam:
@@ -163,7 +180,8 @@ def describe(path: str | Path) -> dict[str, Any]:
         StoreError: there is no store, or it is incomplete.
     """
     group, about = _open(path, hashes=False)
-    volumes = StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
+    with _understood(path):
+        volumes = StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
     summaries = {name: _summary(volumes.planes(name), volumes.quantity(name)) for name in volumes}
     return {**about, "volumes": summaries, "field_id": field_id(path)}
 
@@ -175,7 +193,8 @@ def read_volumes(path: str | Path, verify: bool = True) -> StoredVolumes:
         StoreError: there is no store, or it is incomplete.
     """
     group, about = _open(path, hashes=False) if verify else open_group(Path(path))
-    return StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
+    with _understood(path):
+        return StoredVolumes(group, Grid.from_json(about["grid"]), about["volumes"])
 
 
 def summarise(volume: Volume) -> dict[str, Any]:
@@ -299,8 +318,11 @@ def _put_spectra(group: zarr.Group, spectra: Spectra) -> None:
     put_array(group, "overflow", spectra.overflow.astype(np.float32, copy=False), ("species", *SPACE), unit)
 
 
-def _get_spectra(group: zarr.Group, name: str, axes: SpectrumAxes) -> Spectra:
-    return Spectra(axes, *(get_array(group, f"{name}/{part}") for part in ("fluence", "underflow", "overflow")))
+def _get_spectra(group: zarr.Group, name: str, axes: SpectrumAxes, grid: Grid) -> Spectra:
+    n_species, n_bins = len(axes.species), len(axes.edges_mev_u[0]) - 1
+    whole, outside = (n_species, n_bins, *grid.shape), (n_species, *grid.shape)
+    parts = {"fluence": whole, "underflow": outside, "overflow": outside}
+    return Spectra(axes, *(get_array(group, f"{name}/{part}", shape) for part, shape in parts.items()))
 
 
 def _size(field: DoseField) -> int:

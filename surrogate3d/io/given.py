@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from surrogate3d.errors import GeometryError, QuantityError
 
@@ -44,10 +46,19 @@ class Given:
     def __post_init__(self) -> None:
         if self.direction is not None and self.origin_mm is None:
             raise GeometryError("a direction without an origin places nothing; give the centre of the first voxel too")
-        if self.beam_direction is not None and not any(self.beam_direction):
+        if self.beam_direction is not None and not 0 < math.hypot(*self.beam_direction) < math.inf:
             raise GeometryError(f"the beam's direction must be a vector of some length, found {self.beam_direction}")
         if self.histories is not None and self.histories < 1:
             raise QuantityError(f"histories must be a positive number, found {self.histories}")
         for scorer, weighting in self.let_weighting.items():
             if weighting not in ("dose", "track"):
                 raise QuantityError(f"weighting of {scorer} must be 'dose' or 'track', found {weighting!r}")
+
+    def to_json(self) -> dict[str, Any]:
+        """What was said, as plain data; paths by their last part."""
+        said = {each.name: getattr(self, each.name) for each in fields(self)}
+        said["dicom_dir"] = self.dicom_dir.name if self.dicom_dir else None
+        plain: dict[str, Any] = json.loads(
+            json.dumps({name: value for name, value in said.items() if value}, default=dict)
+        )
+        return plain

@@ -8,17 +8,21 @@ text: http://teem.sourceforge.net/nrrd/format.html and https://itk.org/Wiki/ITK/
 from __future__ import annotations
 
 import errno
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import SimpleITK
 
 from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
 from surrogate3d.grid import Grid, Quantity, Volume
 from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
+from surrogate3d.io.image_payload import GZIP, RAW, Payload
+from surrogate3d.io.metaimage import MATRIX, OFFSET, meta_header, numbers, read_meta
 
 NRRD_SPACES = {
     "lps": "left-posterior-superior",
@@ -31,7 +35,17 @@ _HEADER_BYTES = 1 << 16
 _PROBE_BYTES = 1 << 20
 _NO_BRACKETS = str.maketrans("(),", "   ")
 _SPATIAL_KINDS = {"domain", "space", "none", "???"}
-_MATRIX, _OFFSET = ("transformmatrix", "orientation", "rotation"), ("offset", "position", "origin")
+_NRRD_PACKING = {"raw": RAW, "gzip": GZIP, "gz": GZIP}
+_NRRD_BYTES = {
+    **dict.fromkeys(("signed char", "int8", "int8_t", "uchar", "unsigned char", "uint8", "uint8_t"), 1),
+    **dict.fromkeys(("short", "short int", "signed short", "signed short int", "int16", "int16_t"), 2),
+    **dict.fromkeys(("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"), 2),
+    **dict.fromkeys(("int", "signed int", "int32", "int32_t", "uint", "unsigned int", "uint32", "uint32_t"), 4),
+    **dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "signed long long int"), 8),
+    **dict.fromkeys(("int64", "int64_t", "ulonglong", "unsigned long long", "unsigned long long int"), 8),
+    **dict.fromkeys(("uint64", "uint64_t", "double"), 8),
+    "float": 4,
+}
 _TOWARDS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "I": (2, -1)}
 
 
@@ -67,40 +81,71 @@ def read_itk(path: Path, quantity: Quantity) -> Volume:
     """Read a scalar 3-D `.mha`, `.mhd` or `.nrrd`. Errors as of `images.read_image`."""
     header = itk_header(path)
     if path.suffix == ".nrrd":
-        _require_nrrd(header, path)
-    try:
-        image: Any = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        raise FormatError(f"{path} cannot be read: {one_line(error)}; export it again") from error
-    if image.GetNumberOfComponentsPerPixel() != 1 or image.GetDimension() != 3:
-        raise UnsupportedError(
-            f"{path}: expected one number a voxel in three dimensions, found {image.GetNumberOfComponentsPerPixel()} "
-            f"in {image.GetDimension()}; extract one"
-        )
-    values = scalar_values(SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), path)
-    affine = np.eye(4)
-    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
-    affine[:3, 3] = image.GetOrigin()
+        values, affine = _read_nrrd(header, path)
+    else:
+        values, affine = read_meta(header, path)
+    values = scalar_values(values, path)
     grid = grid_of(affine, values.shape, path)
     if path.suffix != ".nrrd":
         _require_meta(header, grid, path)
     return Volume(grid, values, quantity)
 
 
+def _read_nrrd(header: Mapping[str, str], path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
+    _require_nrrd(header, path)
+    _nrrd_payload(header, path).require_whole()
+    try:
+        image: Any = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        raise FormatError(f"{path} cannot be read: {one_line(error)}; export it again") from error
+    affine = np.eye(4)
+    affine[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    affine[:3, 3] = image.GetOrigin()
+    return SimpleITK.GetArrayFromImage(image).transpose(2, 1, 0), affine
+
+
 def itk_header(path: Path) -> dict[str, str]:
-    """Fields of a MetaImage or NRRD header as text, names in lower case; empty where there is none."""
+    """Fields of a MetaImage or NRRD header as text, names in lower case.
+
+    Raises:
+        FormatError: a line is no field, or a field is there twice.
+    """
+    return _nrrd_header(path) if path.suffix == ".nrrd" else meta_header(path)
+
+
+def _nrrd_header(path: Path) -> dict[str, str]:
     with path.open("rb") as stream:
         start = stream.read(_HEADER_BYTES)
-    separator, header = (":", {}) if path.suffix == ".nrrd" else ("=", {})
-    for line in start.decode("latin-1").splitlines():
-        if path.suffix == ".nrrd" and not line:
-            break  # an empty line ends a NRRD header
-        name, found, value = line.partition(separator)
-        if found and not (separator == ":" and value.startswith("=")):  # name:=value is free text of the user
-            header[name.strip().lower()] = value.strip()
-        if name.strip().lower() == "elementdatafile":
-            break  # the last field of a MetaImage header
+    header: dict[str, str] = {}
+    for number, line in enumerate(start.decode("latin-1").splitlines()):
+        if not line:
+            break  # an empty line ends the header
+        name, found, value = line.partition(":")
+        key = name.strip().lower()
+        if line.startswith("#") or not number or value.startswith("="):
+            continue  # a comment, the magic, or name:=value, which is free text of the user
+        if not found or key in header:
+            why = "there a second time" if found else "no field 'name: value'"
+            raise FormatError(f"{path} cannot be read as NRRD: line {number + 1} is {why}; export it again")
+        header[key] = value.strip()
     return header
+
+
+def _nrrd_payload(header: Mapping[str, str], path: Path) -> Payload:
+    encoding, kind = header.get("encoding", "").lower(), _NRRD_BYTES.get(header.get("type", "").lower())
+    skipped = [name for name in ("data file", "datafile", "line skip", "lineskip", "byte skip") if name in header]
+    if encoding not in _NRRD_PACKING or skipped:
+        raise UnsupportedError(
+            f"{path}: values must follow the header, raw or as gzip, found encoding {encoding or 'none'!r}"
+            f"{' with ' + skipped[0] if skipped else ''}; export it again"
+        )
+    if kind is None:
+        raise UnsupportedError(f"{path}: values of type {header.get('type')!r} are not read; convert the image")
+    n_bytes = kind * math.prod(int(n) for n in numbers(header, ("sizes",), 3, path, whole=True))
+    with path.open("rb") as stream:
+        while stream.readline().strip(b"\r\n"):
+            pass
+        return Payload(path, "NRRD", stream.tell(), n_bytes, _NRRD_PACKING[encoding])
 
 
 def itk_notes(path: Path) -> tuple[str, ...]:
@@ -109,7 +154,7 @@ def itk_notes(path: Path) -> tuple[str, ...]:
         return ()
     header = itk_header(path)
     notes = []
-    if not any(name in header for name in _MATRIX):
+    if not any(name in header for name in MATRIX):
         notes.append(
             f"{path.name} has no TransformMatrix: by MetaImage's default its axes are taken to run along x, y and z "
             "of the patient (LPS)"
@@ -122,13 +167,13 @@ def itk_notes(path: Path) -> tuple[str, ...]:
 def has_position(path: Path) -> bool:
     """Whether the header of a MetaImage says where the first voxel is."""
     header = itk_header(path)
-    return any(name in header for name in _OFFSET)
+    return any(name in header for name in OFFSET)
 
 
 def data_file(path: Path) -> Path | None:
     """The file that holds the values of a MetaImage, where it is another one."""
     name = itk_header(path).get("elementdatafile", "LOCAL")
-    return None if name.upper() == "LOCAL" else path.with_name(name)
+    return None if name.upper() == "LOCAL" else path.parent / Path(name).name
 
 
 def _require_nrrd(header: Mapping[str, str], path: Path) -> None:
@@ -159,12 +204,10 @@ def _require_nrrd(header: Mapping[str, str], path: Path) -> None:
 
 
 def _require_meta(header: Mapping[str, str], grid: Grid, path: Path) -> None:
-    if "elementspacing" not in header:
-        raise GeometryError(f"{path}: there is no ElementSpacing, so its size is unknown; export it again")
     unit = header.get("distanceunits", "mm").lower()
     if unit not in ("mm", "?"):
         raise UnsupportedError(f"{path}: lengths are in {unit}, expected mm; convert the image")
-    for names, what in ((_MATRIX, "orientations"), (_OFFSET, "positions")):
+    for names, what in ((MATRIX, "orientations"), (OFFSET, "positions")):
         given = {_numbers(header[name], path) for name in names if name in header}
         if len(given) > 1:
             raise GeometryError(f"{path}: the header gives several {what}, {sorted(given)}; export it again")

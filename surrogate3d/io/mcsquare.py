@@ -17,7 +17,7 @@ from surrogate3d.grid import Beam, Grid, LetDefinition, Volume, quantity
 from surrogate3d.grid.geometry import IDENTITY
 from surrogate3d.io.given import Given
 from surrogate3d.io.images import image_notes, read_image
-from surrogate3d.io.itk_images import has_position
+from surrogate3d.io.itk_images import data_file, has_position
 from surrogate3d.io.plan_grids import PlanGrids, require_dose
 
 LET_DEFINITION = LetDefinition(
@@ -90,6 +90,11 @@ def _named(path: Path, stem: str) -> Path | None:
 
 def _placed(file: Path, name: str, given: Given) -> Volume:
     """An image where its header says, or where the user says, who then says it for all."""
+    values = data_file(file)
+    if values is not None and values.stem.lower() != file.stem.lower() and _named(file.parent, values.stem):
+        raise FormatError(
+            f"{file} names {values.name}, which are the values of {values.stem}.mhd; correct its ElementDataFile"
+        )
     image = read_image(file, quantity(name))
     if given.origin_mm is not None:
         grid = Grid(image.grid.shape, image.grid.spacing_mm, given.origin_mm, given.direction or IDENTITY)

@@ -8,16 +8,17 @@ is why our own reader takes nibabel.
 from __future__ import annotations
 
 import gzip
-import zlib
+import math
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
 
-from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
+from surrogate3d.errors import FormatError, GeometryError, Surrogate3dError, UnsupportedError
 from surrogate3d.grid import Quantity, Volume
 from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
+from surrogate3d.io.image_payload import GZIP, RAW, Payload
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MAX_DISAGREEMENT_VOXELS = 0.1
@@ -44,14 +45,17 @@ def read_nifti(path: Path, quantity: Quantity) -> Volume:
     """Read a scalar 3-D NIfTI; `scl_slope` and `scl_inter` are applied. Errors as of `images.read_image`."""
     try:
         image: Any = nibabel.load(path)
+        _require_whole(image, path)
         values = np.asarray(image.dataobj)
-    except (nibabel.filebasedimages.ImageFileError, OSError, EOFError, ValueError, zlib.error) as error:
+        unit = image.header.get_xyzt_units()[0]
+        if unit not in ("mm", "unknown"):
+            raise UnsupportedError(f"{path}: lengths are in {unit}, expected mm; convert the image")
+        values = scalar_values(values[..., 0] if values.shape[3:] == (1,) else values, path)
+        _require_one_place(image, values.shape, path)
+    except Surrogate3dError:
+        raise
+    except Exception as error:  # damaged headers fail in any way
         raise FormatError(f"{path} cannot be read as NIfTI: {one_line(error)}; export it again") from error
-    unit = image.header.get_xyzt_units()[0]
-    if unit not in ("mm", "unknown"):
-        raise UnsupportedError(f"{path}: lengths are in {unit}, expected mm; convert the image")
-    values = scalar_values(values[..., 0] if values.shape[3:] == (1,) else values, path)
-    _require_one_place(image, values.shape, path)
     return Volume(grid_of(LPS_TO_RAS @ image.affine, values.shape, path), values, quantity)
 
 
@@ -61,6 +65,12 @@ def nifti_notes(path: Path) -> tuple[str, ...]:
     if header.get_xyzt_units()[0] == "unknown":
         return (f"{path.name} does not say its unit of length; mm, as is usual in NIfTI, are taken",)
     return ()
+
+
+def _require_whole(image: Any, path: Path) -> None:
+    proxy = image.dataobj
+    n_bytes = int(proxy.offset) + math.prod(proxy.shape) * proxy.dtype.itemsize
+    Payload(path, "NIfTI", 0, n_bytes, GZIP if path.suffix == ".gz" else RAW).require_whole()
 
 
 def _require_one_place(image: Any, shape: tuple[int, ...], path: Path) -> None:

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from surrogate3d.errors import FormatError, GeometryError, QuantityError, StoreError
 from surrogate3d.grid import DoseField, Volume, VolumeSet, quantity
 from surrogate3d.io.given import Given
@@ -96,6 +98,8 @@ def _field(plan: PlanGrids, primary: str, dose_name: str, answers: dict[str, Any
     volumes, notes = {dose_name: Volume(grid, dose, quantity(dose_name)), **plan.extra}, plan.notes
     if plan.LET is not None:
         grid.require_same(plan.LET.grid, f"LET of {plan.name}")
+        if np.array_equal(plan.LET.values, dose):
+            raise FormatError(f"{plan.name}: the values of LET are those of the dose, so one was copied over the other")
         LET, remarks = known_LET(dose, plan.LET.values, f"LET of {plan.name}")
         volumes["LET_d"], notes = Volume(grid, LET, quantity("LET_d")), (*notes, *remarks)
     files = [
@@ -125,8 +129,8 @@ def _primary(given: str | None, said: str | None, path: Path) -> str:
     if primary not in PRIMARIES:
         found = "nothing" if primary is None else repr(primary)
         raise QuantityError(
-            f"{path} does not say which particles the beam is of; expected one of {', '.join(PRIMARIES)} as --radiation, "
-            f"found {found}"
+            f"{path} does not say which particles the beam is of; give --radiation with one of "
+            f"{', '.join(PRIMARIES)}, found {found}"
         )
     return primary
 

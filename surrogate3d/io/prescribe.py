@@ -28,11 +28,13 @@ class PrescribeRequest:
         at: "max", "mean", or "pNN" for the NN-th percentile of the voxel doses, such as "p50".
         box: half-open voxel box ((i0, j0, k0), (i1, j1, k1)), or a boolean mask (i, j, k), in which the statistic is
             taken; None is the whole grid, which only "max" allows.
+        mask_name: what the mask is called, for the statement.
     """
 
     dose_gy: float
     at: str = "max"
     box: Box | npt.NDArray[np.bool_] | None = None
+    mask_name: str | None = None
 
 
 def given_scale(dose_scale: float) -> Prescription:
@@ -103,7 +105,8 @@ def _region_in_words(request: PrescribeRequest, grid: Grid) -> str:
     if isinstance(request.box, np.ndarray):
         if request.box.shape != grid.shape:
             raise GridMismatchError(f"prescription mask has shape {request.box.shape}, the grid {grid.shape}")
-        return f"a mask of {int(request.box.astype(bool).sum())} voxels"
+        called = f"the mask {request.mask_name}" if request.mask_name else "a mask"
+        return f"{called} of {int(request.box.astype(bool).sum())} voxels"
     low, high = request.box
     if any(not 0 <= a < b <= n for a, b, n in zip(low, high, grid.shape, strict=True)):
         raise PrescriptionError(f"box {low}-{high} is empty or leaves the grid {grid.shape}")

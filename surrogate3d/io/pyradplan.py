@@ -6,6 +6,7 @@ pyRadPlan 0.5, https://github.com/e0404/pyRadPlan (quantities `physical_dose` an
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,7 @@ def read_pyradplan(path: Path, name: str | None) -> PlanGrids:
         files=files,
         primary=_RADIATION.get(str(summary.get("radiation_mode", "")).lower()),
         prescription=Prescription(1.0, STATEMENT),
-        beams=tuple(Beam(name=f"gantry {angle:g} deg") for angle in summary.get("gantry", ())),
+        beams=tuple(Beam(name=f"gantry {angle:g} deg") for angle in _angles(summary, summary_file)),
         notes=(
             *(note for file in files if file.suffix == ".mha" for note in image_notes(file)),
             *(
@@ -79,12 +80,26 @@ def _summary(path: Path) -> dict[str, Any]:
     return summary
 
 
+def _angles(summary: dict[str, Any], path: Path) -> list[float]:
+    angles = summary.get("gantry", [])
+    if not isinstance(angles, list) or not all(isinstance(a, int | float) and math.isfinite(a) for a in angles):
+        raise FormatError(f"{path}: expected a list of gantry angles, found {angles!r}; export the plan again")
+    return [float(angle) for angle in angles]
+
+
 def _require_of_dose(summary: dict[str, Any], dose: Volume, path: Path) -> None:
     """Refuse a summary of another run: it lists shape, spacing and range of the dose."""
-    listed = summary.get("quantities", {}).get("dosegrid_physical_dose")
-    if not listed:
-        return
-    shape, _, _, largest = listed
+    try:
+        listed = summary.get("quantities", {}).get("dosegrid_physical_dose")
+        if not listed:
+            return
+        (nx, ny, nz), _, _, largest = listed
+        shape, largest = (int(nx), int(ny), int(nz)), float(largest)
+    except (AttributeError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(
+            f"{path}: expected shape, spacing, minimum and maximum of the dose under quantities: {error}; export the "
+            "plan again"
+        ) from error
     if tuple(shape) != dose.grid.shape or abs(float(dose.values.max()) - largest) > 1e-5 * abs(largest):
         raise FormatError(
             f"{path} is of a dose of shape {tuple(shape)} and maximum {largest:.6g}, the file holds {dose.grid.shape} "

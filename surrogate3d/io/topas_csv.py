@@ -6,13 +6,14 @@ time bins, one index and values with SingleIndex, bare values where there are bi
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.errors import FormatError
+from surrogate3d.errors import FormatError, UnsupportedError
 from surrogate3d.io.given import RowOrder
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_order import order_matters
@@ -22,6 +23,9 @@ from surrogate3d.io.topas_scored import ScoredValues
 
 Array = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
+
+MOST_VOXELS = 2**29
+"""Of a CSV file: that many rows are tens of gigabytes of text."""
 
 
 def read_csv(
@@ -39,6 +43,7 @@ def read_csv(
         FormatError: wrong number of columns or rows, a cut line, index outside the grid, doubled or missing voxels, no
             number, or an unknown row order.
         StoreError: no room for the temporary file.
+        UnsupportedError: more than `MOST_VOXELS` voxels.
     """
     nx, ny, nz = header.shape
     n_columns = header.n_energy * len(header.columns)
@@ -46,6 +51,7 @@ def read_csv(
     n_index = 0 if header.binning or single_voxel else 1 if header.single_index else 3
     if n_index == 0 and row_order is None and order_matters(header.shape):
         raise FormatError(f"{path.name}: rows have no indices and their order is not known; give row_order")
+    _require_possible(path, header, n_columns)
     array = new_values((nz, ny, nx, header.n_energy, len(header.columns)), spool_dir)
     flat = array.reshape(nx * ny * nz, n_columns)
     places = _Places(path.name, header, row_order)
@@ -62,6 +68,20 @@ def read_csv(
         row_order=places.observed_order if n_index else None,
         assumed_order=row_order if n_index == 0 and order_matters(header.shape) else None,
     )
+
+
+def _require_possible(path: Path, header: ScorerHeader, n_columns: int) -> None:
+    """Refuse a grid for which the file is far too short, before room is made for it."""
+    n_voxels, size = math.prod(header.shape), path.stat().st_size
+    if header.sparse is None and size < 2 * n_columns * n_voxels:  # a digit and a comma or line end for each value
+        raise FormatError(
+            f"{path.name}: expected {n_voxels} rows of {n_columns} values by its header, found a file of {size} bytes; "
+            "the run was cut short, or the header belongs to another run"
+        )
+    if n_voxels > MOST_VOXELS:
+        raise UnsupportedError(
+            f"{path.name}: {n_voxels} voxels as text are not read, at most {MOST_VOXELS}; score as binary"
+        )
 
 
 def _as_slice(position: Indices) -> slice | Indices:

@@ -17,7 +17,11 @@ from surrogate3d.io.topas_families import Family, Kind, families
 from surrogate3d.io.topas_header import ScorerHeader, header_lines, is_topas_header, parse_header, require_box
 from surrogate3d.io.topas_parameters import Parameters, read_parameters
 from surrogate3d.io.topas_roles import DOSE_VOLUMES, role_of, species_of
+from surrogate3d.io.topas_stated import require_all_spectra
 
+_NOT_TOPAS = "not the output of a TOPAS binned scorer"
+_NO_HEADER = "no .binheader beside it says what it holds"
+_HEADER_BYTES = 4096
 _FOREIGN = {
     ".dcm": "DICOM output (no statistics, 16 bits; score the same quantity as binary or csv)",
     ".phsp": "phase space or ntuple",
@@ -92,11 +96,17 @@ def sort_folder(run_dir: Path, given: Given) -> Folder:
     """
     headers, not_read = _scan(run_dir)
     parameters = _parameters(run_dir, headers, given)
+    if parameters is not None:
+        _refuse_unread_outputs(not_read, parameters)
     found = families([path for path, _ in headers], dict(headers), parameters)
     named = _as_in_parameters(found, dict(headers))
     parts = tuple(_parts(run_dir.name, found, named, parameters, given, not_read))
-    notes = tuple(f"{family.name}: {note}" for family in found for note in family.notes)
-    return Folder(parameters, parts, tuple(not_read), notes)
+    if parameters is not None:
+        require_all_spectra([header for _, header in headers], [file.name for file in not_read], parameters)
+    notes = [f"{family.name}: {note}" for family in found for note in family.notes]
+    if parts[0].kind == "increments":
+        notes.append(f"{len(parts)} executions are added; that they differ in nothing but the seed, no file can tell")
+    return Folder(parameters, parts, tuple(not_read), tuple(notes))
 
 
 def _as_in_parameters(found: Sequence[Family], headers: Mapping[Path, ScorerHeader]) -> dict[Path, ScorerHeader]:
@@ -159,11 +169,14 @@ def _one_way(run: str, groups: Mapping[tuple[str, Kind], list[Path]]) -> list[tu
 
 def _scan(run_dir: Path) -> tuple[list[tuple[Path, ScorerHeader]], list[FileNotRead]]:
     if not run_dir.is_dir():
-        raise FormatError(f"{run_dir.name}: expected a folder with TOPAS output, found none")
+        found = "a file; give the folder that it is in" if run_dir.exists() else "none"
+        raise FormatError(f"{run_dir.name}: expected a folder with TOPAS output, found {found}")
     headers: list[tuple[Path, ScorerHeader]] = []
     not_read: list[FileNotRead] = []
     for path in sorted(p for p in run_dir.iterdir() if p.is_file()):
         reason = _FOREIGN.get(path.suffix.lower(), "")
+        if path.suffix.lower() == ".bin" and not _has_header(path):
+            reason = _NO_HEADER
         if path.suffix.lower() in (".csv", ".binheader"):
             lines = header_lines(path)
             if is_topas_header(lines):
@@ -174,12 +187,46 @@ def _scan(run_dir: Path) -> tuple[list[tuple[Path, ScorerHeader]], list[FileNotR
                 except UnsupportedError as error:
                     reason = str(error)
             else:
-                reason = "not the output of a TOPAS binned scorer"
+                _refuse_damaged_output(path)
+                reason = _NOT_TOPAS
         if reason:
             not_read.append(FileNotRead(run_dir.name, path.name, reason))
     if not headers:
         raise _nothing_usable(run_dir.name, "output of TOPAS binned scorers", not_read)
     return headers, not_read
+
+
+def _refuse_damaged_output(path: Path) -> None:
+    """Refuse output that is no longer recognised: left out, its quantity would be missing without a word."""
+    with path.open("rb") as stream:
+        start = stream.read(_HEADER_BYTES).replace(b"\0", b"").replace(b"\t", b" ")  # UTF-16, tabs
+    is_topas = any(words in start for words in (b"TOPAS Version", b"Results for scorer", b"Scored in component"))
+    if is_topas or not start or path.suffix.lower() == ".binheader":
+        raise FormatError(
+            f"{path.name}: expected '# TOPAS Version: ...' in the first line, found {start[:40]!r}; the file is empty, "
+            "damaged or was saved by an editor: copy it again, or take it out of the folder"
+        )
+
+
+def _refuse_unread_outputs(not_read: Sequence[FileNotRead], parameters: Parameters) -> None:
+    """Refuse files that the parameter file says to be output of a scorer, and that hold something else."""
+    scorers = {name.split("/")[1] for name in parameters.by_name if name.startswith("sc/") and name.count("/") > 1}
+    outputs = {Path(parameters.string(f"Sc/{scorer}/OutputFile", scorer)).name.lower() for scorer in scorers}
+    for file in not_read:
+        path = Path(file.name)
+        if file.reason in (_NOT_TOPAS, _NO_HEADER) and path.stem.lower() in outputs:
+            raise FormatError(
+                f"{file.run}: {file.name} is output of a scorer by {parameters.files[0].name}, but {file.reason}; copy "
+                "it again, or take it out of the folder"
+            )
+
+
+def _has_header(path: Path) -> bool:
+    """Whether a `.binheader` of this name, or one that names this file, lies beside a `.bin`."""
+    if any(path.with_suffix(suffix).is_file() for suffix in (".binheader", ".BINHEADER")):
+        return True
+    named = (line for other in path.parent.glob("*.binheader") for line in header_lines(other))
+    return any(line.startswith("# Binary file:") and line.rstrip().endswith(path.name) for line in named)
 
 
 def _parameters(run_dir: Path, headers: list[tuple[Path, ScorerHeader]], given: Given) -> Parameters | None:

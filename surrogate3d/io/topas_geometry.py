@@ -112,6 +112,8 @@ def given_grid(header: ScorerHeader, given: Given) -> Grid:
             f"{header.scorer}: without the parameter file its position is unknown; give the centre of the first voxel "
             "with --origin, and --direction if its axes are turned, or copy the parameter file beside the outputs"
         )
+    if given.direction is not None and np.linalg.det(np.array(given.direction)) < 0:
+        raise GeometryError(f"axes of TOPAS are right-handed; the given direction is not: {given.direction}")
     return Grid(header.shape, printed_spacing_mm(header), given.origin_mm, given.direction or IDENTITY)
 
 

@@ -59,7 +59,7 @@ def find_binary(path: Path, header: ScorerHeader) -> Path:
     Raises:
         FormatError: neither exists.
     """
-    candidates = [path.with_suffix(".bin")]
+    candidates = [path.with_suffix(".BIN" if path.suffix.isupper() else ".bin")]
     if header.binary_file:
         candidates.append(path.parent / Path(header.binary_file).name)
     for candidate in candidates:

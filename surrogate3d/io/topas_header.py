@@ -17,13 +17,19 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, UnsupportedError
+from surrogate3d.io.topas_units import unit_of
+
+MOST_BINS = 2**31 - 1
+"""TOPAS counts bins with a C int."""
 
 ShapeKind = Literal["box", "cylinder", "sphere", "surface", "single"]
 
 _NUMBER = r"([-+]?[\d.]+(?:[eE][-+]?\d+)?)"
-_AXIS = re.compile(rf"^(X|Y|Z|R|Phi|Theta) in (\d+) bins? +of {_NUMBER} (\w+)$")
+_AXIS = re.compile(rf"^(X|Y|Z|R|Phi|Theta) in (\d+) bins? +of {_NUMBER} (\w+)$", re.ASCII)
 _SCORER = re.compile(r"^Results for scorer:? (.+)$")
-_BINNING = re.compile(rf"^Binned by (.+) in (\d+) bins of {_NUMBER} (MeV|ns) from {_NUMBER} \4 to {_NUMBER} \4$")
+_BINNING = re.compile(
+    rf"^Binned by (.+) in (\d+) bins of {_NUMBER} (MeV|ns) from {_NUMBER} \4 to {_NUMBER} \4$", re.ASCII
+)
 # Greedy: the unit itself may hold parentheses, as in "ProtonLET ( MeV/mm/(g/cm3) ) : Sum".
 _QUANTITY = re.compile(r"^(\S+)(?: \( (.+) \))? :(.*)$")
 _FILTER = re.compile(r"^Filtered by: (\S+) = (.*)$")
@@ -182,6 +188,10 @@ def parse_header(lines: list[str], where: str) -> ScorerHeader:
     header = _EMPTY
     for number, line in enumerate(lines, start=1):
         text = line.removeprefix("#").strip()
+        if not text.isprintable():
+            raise FormatError(
+                f"{where}, line {number}: {text[:60]!r} is not text as TOPAS writes it; copy the file again"
+            )
         if text:
             header = _read_line(header, text, f"{where}, line {number}")
     _require_whole(header, where)
@@ -192,6 +202,8 @@ def _require_whole(header: ScorerHeader, where: str) -> None:
     for field in ("version", "scorer", "component", "quantity"):
         if not getattr(header, field):
             raise FormatError(f"{where}: TOPAS header without {field}; the file may be cut or edited")
+    if "#" in header.scorer or "#" in header.component:
+        raise FormatError(f"{where}: two lines of the header are joined: {header.scorer} or {header.component}")
     names = tuple(axis.name for axis in header.axes)
     if names not in _SHAPES:
         raise FormatError(
@@ -200,6 +212,18 @@ def _require_whole(header: ScorerHeader, where: str) -> None:
         )
     if any(axis.n < 1 for axis in header.axes):
         raise FormatError(f"{where}: expected at least one bin on each axis, found {header.shape}")
+    for axis in header.axes:
+        kind = "angle" if axis.name in ("Phi", "Theta") else "length"
+        if unit_of(axis.unit)[0] != kind or not (math.isfinite(axis.width) and axis.width > 0):
+            raise FormatError(
+                f"{where}: expected bins of {axis.name} of some {kind}, found {axis.width:g} {axis.unit}; the header "
+                "was edited"
+            )
+    if math.prod(header.shape) * header.n_energy > MOST_BINS:
+        raise FormatError(
+            f"{where}: TOPAS has at most {MOST_BINS} bins (voxels times energies), found {header.shape} times "
+            f"{header.n_energy}; the header was edited"
+        )
     if not header.columns:
         raise UnsupportedError(f"{where}: no statistics columns (volume histogram only); report at least Sum")
 
@@ -263,6 +287,8 @@ def _read_line(header: ScorerHeader, text: str, where: str) -> ScorerHeader:
     if found := _SCORER.match(text):
         return replace(header, scorer=found[1])
     if found := _FILTER.match(text):
+        if found[1] in dict(header.filters):
+            raise FormatError(f"{where}: a second filter {found[1]}; were lines doubled?")
         return replace(header, filters=(*header.filters, (found[1], found[2].strip())))
     if found := _AXIS.match(text):
         axis = AxisBins(found[1], int(found[2]), float(found[3]), found[4])

@@ -144,6 +144,8 @@ def _table(path: Path, lines: list[str], skip: int, n_columns: int) -> Array:
     """(100, n_columns) numbers; the first column must be the mids of the bins, to the printed digits."""
     rows = [line.split() for line in lines[skip:] if line.strip()]
     for number, row in enumerate(rows, start=skip + 1):
+        if not "".join(row).isascii() or "_" in "".join(row):
+            raise FormatError(f"{path.name}, line {number}: not a row of numbers, found {' '.join(row)[:60]!r}")
         if len(row) != n_columns:
             raise FormatError(f"{path.name}, line {number}: expected {n_columns} numbers, found {len(row)}; is it cut?")
     try:

@@ -142,8 +142,15 @@ def _energy_ranges(text: list[str]) -> tuple[tuple[str, float, float], ...]:
     limits: dict[str, list[float]] = {}
     for line in text:
         if found := _ENERGY.match(line):
-            limits.setdefault(found[2], []).append(float(found[3]))
+            limits.setdefault(found[2], []).append(_energy(found[3], line))
     return tuple((name, min(values), max(values)) for name, values in limits.items())
+
+
+def _energy(text: str, line: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise FormatError(f"expected an energy in a phase space header, found {line[:80]!r}; is it damaged?") from error
 
 
 def _read_line(found: NtupleHeader, line: str, where: str) -> NtupleHeader:
@@ -183,6 +190,8 @@ def _read_limited(path: Path, lines: list[str]) -> NtupleHeader:
             blocks[key] = []
         elif line.strip() and key:
             blocks[key].append(line.strip())
+    if not any("stored" in line for line in blocks.get("RECORD_CONTENTS", [])):
+        raise FormatError(f"{path.name}: there is no $RECORD_CONTENTS:, so the columns are not known; is it cut?")
     stored = [re.match(r"^1 +// (.+) (?:is|are) stored \?$", line) for line in blocks.get("RECORD_CONTENTS", [])]
     return NtupleHeader(
         path,
@@ -240,5 +249,7 @@ def _count_lines(path: Path) -> int:
     lines, last = 0, b"\n"
     with path.open("rb") as stream:
         while block := stream.read(1 << 20):
+            if b"\0" in block:
+                raise FormatError(f"{path.name}: expected records as text, found binary ones; the file is damaged")
             lines, last = lines + block.count(b"\n"), block[-1:]
     return lines + (last != b"\n")

@@ -7,6 +7,7 @@ start of its share of the timeline. A value that a time feature changes between 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,9 @@ from surrogate3d.io.topas_terms import Dimensioned
 from surrogate3d.io.topas_units import UNITS
 
 Value = TypeVar("Value")
+
+MOST_TIMES = 100_000
+"""More runs of one sequence are a slip of the pen."""
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,10 @@ class Parameters:
             )
         n = now.integer(self._needed("Tf/NumberOfSequentialTimes"))
         start, end = (self._time_ns(now, f"Tf/Timeline{what}") for what in ("Start", "End"))
-        if n < 1:
-            raise FormatError(f"{self.files[0].name}: Tf/NumberOfSequentialTimes must be above 0, found {n}")
+        if not 1 <= n <= MOST_TIMES:
+            raise FormatError(
+                f"{self.files[0].name}: Tf/NumberOfSequentialTimes must be above 0 and at most {MOST_TIMES}, found {n}"
+            )
         share = (end - start) / n  # divided first and in ns, as TOPAS does: the steps depend on the rounding
         return tuple(start + index * share for index in range(n))
 
@@ -170,4 +176,6 @@ def _of_kind(kind: str, found: Parameter, value: Dimensioned) -> Dimensioned:
     if value.kind != kind:
         known = ", ".join(unit for unit, (k, _) in UNITS.items() if k == kind)
         raise QuantityError(f"{found.where}: {found.name} needs a unit of {kind} ({known}), found {value.unit!r}")
+    if not all(math.isfinite(number) for number in value.values):
+        raise FormatError(f"{found.where}: {found.name} must be finite, found {found.text[:80]!r}")
     return value

@@ -100,6 +100,8 @@ def _ct_folder(parameters: Parameters, patient: str, given: Path | None) -> Path
     for folder in candidates:
         if folder.is_dir():
             return folder
+    if given:
+        raise GeometryError(f"{given}: expected the folder of the CT of {patient} (--dicom-dir), found none")
     raise GeometryError(
         f"{parameters.files[0].name}: the CT of {patient} (DicomDirectory {written or 'not set'!r}) is not there; give "
         "its folder with --dicom-dir, or copy it beside the parameter file"

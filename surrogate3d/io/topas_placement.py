@@ -18,12 +18,13 @@ from surrogate3d.errors import GeometryError
 from surrogate3d.grid import Grid
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters
+from surrogate3d.io.topas_units import UNITS
 
 Array = npt.NDArray[np.float64]
 
 # A width is printed with six significant digits, so it may be off by five in the seventh.
 PRINTED = 6e-6
-_MM = {"mm": 1.0, "cm": 10.0, "m": 1000.0, "um": 1e-3}
+_MM = {unit: factor for unit, (kind, factor) in UNITS.items() if kind == "length"}
 _DOSE_GRID = "/rtdosegrid"
 
 

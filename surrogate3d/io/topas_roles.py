@@ -9,6 +9,7 @@ from surrogate3d.grid import SPECIES_Z, LetDefinition
 from surrogate3d.io.given import Given
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters
+from surrogate3d.io.topas_stated import require_as_stated
 
 STRUCTURE_FILTER = "OnlyIncludeIfInRTStructure"
 """The one filter that a dose or LET scorer may have: it masks voxels, it does not take a part of the field."""
@@ -37,6 +38,8 @@ def role_of(header: ScorerHeader, parameters: Parameters | None, given: Given) -
         UnsupportedError: the engine has no use for it, or cannot trust it.
         QuantityError: an unexpected unit.
     """
+    if parameters is not None:
+        require_as_stated(header, parameters)
     quantity = header.quantity
     if quantity.startswith(("RBE_", "DSB")):
         raise UnsupportedError(
@@ -107,6 +110,11 @@ def _let_weighting(header: ScorerHeader, parameters: Parameters | None, given: G
     if weighting not in known:
         raise QuantityError(
             f"{parameters.files[0].name}: WeightBy of {header.scorer} is {weighting!r}; known: {list(known)}"
+        )
+    if given.let_weighting.get(header.scorer, known[weighting]) != known[weighting]:
+        raise QuantityError(
+            f"{parameters.files[0].name}: {header.scorer} is weighted by {known[weighting]}, and "
+            f"{given.let_weighting[header.scorer]} was given; leave out --let-weighting"
         )
     return known[weighting]
 

@@ -12,17 +12,22 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.errors import FormatError, GeometryError, GridMismatchError, UnsupportedError, ValueRangeError
+from surrogate3d.errors import FormatError, GridMismatchError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import SPECIES_A, SPECIES_Z, Grid, LetDefinition
 from surrogate3d.io.given import Given
-from surrogate3d.io.topas_families import is_cumulative
+from surrogate3d.io.topas_agreement import (
+    agreed_beam_direction,
+    agreed_histories,
+    require_given_place,
+    require_whole,
+    stated_histories,
+)
 from surrogate3d.io.topas_folder import FileNotRead, FileRead, Folder, Output, Part, sort_folder
-from surrogate3d.io.topas_geometry import beam_direction, component_grid, energy_edges, given_grid, histories, seed
+from surrogate3d.io.topas_geometry import component_grid, energy_edges, given_grid, seed
 from surrogate3d.io.topas_grid import ScoredValues, decide_row_order, read_values
 from surrogate3d.io.topas_header import ScorerHeader
 from surrogate3d.io.topas_parameters import Parameters, sha256
 from surrogate3d.io.topas_roles import ISOTOPES, SPECTRA, STRUCTURE_FILTER, let_definitions
-from surrogate3d.io.topas_sources import histories_of_runs
 
 Array = npt.NDArray[np.float64]
 
@@ -143,7 +148,7 @@ class TopasRun:
     def _require_histories(self, reported: Array, scored: ScoredValues) -> None:
         reported = reported[np.isfinite(reported)]  # NaN outside the RT structure
         if reported.size and (reported.min() != self.histories or reported.max() != self.histories):
-            stated = self.parameters is not None and _stated(self.parameters) == self.histories
+            stated = stated_histories(self.parameters) == self.histories
             source = self.parameters.files[0].name if self.parameters and stated else "what was given or reported"
             raise FormatError(
                 f"{scored.files[0].name}: expected {self.histories} histories by {source}, found "
@@ -169,9 +174,11 @@ def open_topas_runs(run_dir: Path, given: Given | None = None) -> tuple[TopasRun
         UnsupportedError: what the folder holds is of forms that are not read.
     """
     given = given or Given()
+    run_dir = run_dir if run_dir.name.strip(".") else run_dir.resolve()  # "." and ".." have no name of their own
     folder = sort_folder(run_dir, given)
     runs = tuple(_open_part(run_dir, folder, part, given) for part in folder.parts)
-    _require_whole(run_dir.name, folder, runs, given)
+    doses = [run.scored[run.dose_name] for run in runs]
+    require_whole(run_dir.name, folder, [run.histories for run in runs], doses, given)
     return runs
 
 
@@ -179,8 +186,7 @@ def _open_part(run_dir: Path, folder: Folder, part: Part, given: Given) -> Topas
     parameters, outputs = folder.parameters, part.outputs
     first = part is folder.parts[0]
     scored = _open_all(outputs, given)
-    direction = np.asarray(_beam_direction(parameters, given, outputs[0].header.component), dtype=float)
-    label, execution = f"{run_dir.name} {part.label}".strip(), str(run_dir.resolve())
+    label, execution = f"{run_dir.name} {part.label}".strip(), str(run_dir)
     return TopasRun(
         name=label,
         simulation=f"{execution} {part.label}" if part.kind == "increments" else execution,
@@ -190,87 +196,12 @@ def _open_part(run_dir: Path, folder: Folder, part: Part, given: Given) -> Topas
         scored=scored,
         edges_mev_u=_edges(scored, parameters),
         let_definitions=let_definitions({role: s.header for role, s in scored.items()}, parameters),
-        beam_direction=direction / np.linalg.norm(direction),
-        histories=_histories(label, folder, part, scored, given),
+        beam_direction=agreed_beam_direction(parameters, given, outputs[0].header.component),
+        histories=agreed_histories(label, folder, part, scored, given),
         seed=seed(parameters) if parameters and part.kind != "increments" else None,
         files_not_read=folder.not_read if first else (),
         notes=(*(folder.notes if first else ()), *_notes(scored, parameters)),
     )
-
-
-def _beam_direction(parameters: Parameters | None, given: Given, component: str) -> npt.ArrayLike:
-    if parameters is not None:
-        return beam_direction(parameters, given, component)
-    if given.beam_direction is None:
-        raise GeometryError("without a parameter file the beam's direction is not known; give --beam X,Y,Z")
-    return given.beam_direction
-
-
-def _histories(run: str, folder: Folder, part: Part, scored: Mapping[str, ScoredValues], given: Given) -> int:
-    """As given; else by the parameters; else as a scorer reports. Of a part as it reports, or by its run's share."""
-    if part.kind in ("runs", "time_values"):
-        return _histories_of_part(run, folder, part, scored)
-    if given.histories is not None:
-        return given.histories
-    reported = _reported(scored)
-    if folder.parameters is not None:
-        try:
-            return histories(folder.parameters)
-        except UnsupportedError:
-            if reported is None:
-                raise
-    if reported is None:
-        raise GeometryError(f"{run}: without a parameter file the number of histories is not known; give --histories N")
-    return reported
-
-
-def _histories_of_part(run: str, folder: Folder, part: Part, scored: Mapping[str, ScoredValues]) -> int:
-    reported, n = _reported(scored), len(folder.parts)
-    if reported is not None:
-        return reported
-    of_runs = histories_of_runs(folder.parameters) if folder.parameters else ()
-    if part.kind == "runs" and len(of_runs) == n:
-        return of_runs[folder.parts.index(part)]
-    raise UnsupportedError(
-        f"{run}: how many of the histories fell on each of the {n} parts is not known; add Histories to a Report"
-    )
-
-
-def _reported(scored: Mapping[str, ScoredValues]) -> int | None:
-    """Histories by the first scorer that reports them; that all voxels and scorers agree is seen when they are read."""
-    for values in scored.values():
-        if _ACTIVE in values.header.columns:
-            reported = values.energy_slab(0, 1, _ACTIVE)
-            reported = reported[np.isfinite(reported)]
-            return int(reported.max()) if reported.size else None
-    return None
-
-
-def _require_whole(name: str, folder: Folder, runs: tuple[TopasRun, ...], given: Given) -> None:
-    """Refuse parts of one execution that are not all of it, or of which each holds those before."""
-    if folder.parts[0].kind not in ("runs", "time_values"):
-        return
-    total = sum(run.histories for run in runs)
-    expected = given.histories if given.histories is not None else _stated(folder.parameters)
-    if expected is not None and total != expected:
-        raise FormatError(
-            f"{name}: expected {expected} histories, found {total} in {len(runs)} parts; parts are missing, or each "
-            f"holds those before; copy all of them, or give --histories {total} if that is what was simulated"
-        )
-    scored = [run.scored[run.dose_name] for run in runs]
-    if folder.parameters is None and folder.parts[0].kind == "runs" and is_cumulative(scored):
-        raise UnsupportedError(
-            f"{name}: no dose falls from one run to the next, so each seems to hold those before it "
-            "(OutputAfterRunShouldAccumulate); leave the last run alone in the folder, or copy the parameter file there"
-        )
-
-
-def _stated(parameters: Parameters | None) -> int | None:
-    """Histories by the parameter file; None where it does not say them."""
-    try:
-        return None if parameters is None else histories(parameters)
-    except UnsupportedError:
-        return None
 
 
 def _common_grid(outputs: tuple[Output, ...], parameters: Parameters | None, given: Given) -> Grid:
@@ -281,6 +212,7 @@ def _common_grid(outputs: tuple[Output, ...], parameters: Parameters | None, giv
 
     first, *others = outputs
     grid = grid_of(first.header)
+    require_given_place(grid, given)
     for output in others:
         what = f"{first.path.name} and {output.path.name}"
         if output.header.shape != first.header.shape:
@@ -294,7 +226,7 @@ def _open_all(outputs: tuple[Output, ...], given: Given) -> dict[str, ScoredValu
     scored: dict[str, ScoredValues] = {}
     for output in sorted(outputs, key=lambda o: o.header.binning is not None):
         order = None
-        if output.header.binning and output.path.suffix == ".csv":
+        if output.header.binning and output.path.suffix.lower() == ".csv":
             observed = [s.row_order for s in scored.values() if s.row_order]
             order = decide_row_order(output.header, output.path.name, given.row_order, observed)
         scored[output.role] = read_values(output.path, output.header, order)

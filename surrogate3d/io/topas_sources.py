@@ -21,7 +21,8 @@ Array = npt.NDArray[np.float64]
 
 _BEAMS = ("beam", "emittance")
 _PHASE_SPACES = ("phasespace", "phasespaceold")
-_ONE_BEAM = math.cos(math.radians(1.0))
+ONE_BEAM = math.cos(math.radians(1.0))
+"""Cosine between directions that are one beam."""
 
 
 def sources(parameters: Parameters) -> list[str]:
@@ -57,7 +58,7 @@ def beam_direction(parameters: Parameters, given: Given | None = None, component
     directions = [_direction(parameters, source) for source in sources(parameters)]
     if not directions:
         raise GeometryError(f"{where}: no source has NumberOfHistoriesInRun above 0")
-    if any(float(d @ directions[0]) < _ONE_BEAM for d in directions):
+    if any(float(d @ directions[0]) < ONE_BEAM for d in directions):
         raise UnsupportedError(f"{where}: sources shoot in different directions; convert each beam alone")
     frame = np.eye(3) if component is None else frame_of(parameters, component)
     return np.asarray(frame.T @ directions[0])
@@ -86,6 +87,15 @@ def histories_of_runs(parameters: Parameters) -> tuple[int, ...]:
         )
     counts = [parameters.integers_over_run(f"So/{source}/NumberOfHistoriesInRun") for source in sources(parameters)]
     return tuple(max(of_run) for of_run in zip(*counts, strict=True))
+
+
+def source_shares(parameters: Parameters) -> dict[str, float]:
+    """Part of each source, by lower-case name, in the histories that all of them simulate; empty if it is not known."""
+    if _at_random(parameters):
+        return {}
+    names = {source: f"So/{source}/NumberOfHistoriesInRun" for source in sources(parameters)}
+    counts = {s.lower(): sum(parameters.integers_over_run(name)) for s, name in names.items() if name in parameters}
+    return {source: count / sum(counts.values()) for source, count in counts.items()}
 
 
 def seed(parameters: Parameters) -> int:

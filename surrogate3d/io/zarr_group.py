@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from zarr.storage import MemoryStore
 
 from surrogate3d.errors import QuantityError, StoreError
 from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet
+from surrogate3d.io.atomic import sync
+from surrogate3d.io.image_grid import one_line
 
 ATTRIBUTE = "surrogate3d"
 CHUNK_VOXELS = 32
@@ -41,6 +43,13 @@ def chunk_depth(shape: tuple[int, ...]) -> int:
     return max(1, min(CHUNK_VOXELS, shape[-1], int(PLANES_BYTES / plane)))
 
 
+Outside = tuple[npt.NDArray[Any], npt.NDArray[Any]]
+
+
+def _leave(file: Path) -> None:
+    """Leave a file to be flushed with all others at the end."""
+
+
 class GroupWriter:
     """A zarr v3 group that is written piece by piece and never held whole.
 
@@ -56,6 +65,7 @@ class GroupWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._files: dict[str, Any] = {}
+        self._sync: Callable[[Path], object] = _leave
         self.hashes: dict[str, tuple[str, int]] = {}
         self.group = zarr.create_group(store=MemoryStore(self._files), zarr_format=3)
 
@@ -68,23 +78,62 @@ class GroupWriter:
             values: (bin, i, j, n) or (i, j, n): all of the planes.
             k0: the first plane.
         """
-        shape = array.chunks[len(lead) :]
-        nx, ny, depth = shape[-3:]
-        inner = (0,) * (values.ndim - 3)
-        corners = [(i, j) for i in range(0, values.shape[-3], nx) for j in range(0, values.shape[-2], ny)]
+        nx, ny, _ = array.chunks[-3:]
 
         def save(corner: tuple[int, int]) -> None:
             i, j = corner
-            chunk = np.full(shape, np.nan, array.dtype)  # chunks at the end of the grid are stored whole
             block = values[..., i : i + nx, j : j + ny, :]
             # Two copies, each within the cache: first what lies together, then the turn of the axes.
-            local = np.ascontiguousarray(block.T)
-            chunk[tuple(slice(0, n) for n in block.shape)] = local.T
-            key = array.metadata.encode_chunk_key((*lead, *inner, i // nx, j // ny, k0 // depth))
-            self._save(f"{array.path}/{key}", bytes(_BLOSC.encode(chunk)))
+            self._save_chunk(array, lead, (i // nx, j // ny), k0, np.ascontiguousarray(block.T).T)
 
+        self._everywhere(save, values.shape[-3:], (nx, ny))
+
+    def put_columns(self, array: zarr.Array[Any], species: int, values: npt.NDArray[Any], k0: int) -> Outside:
+        """Encode and save spectra as TOPAS writes them: every voxel's bins together, between under- and overflow.
+
+        Args:
+            array: (species, bin, i, j, k), of this group.
+            species: which one.
+            values: (n, j, i, underflow + bin + overflow): all of the planes.
+            k0: the first plane, a multiple of the chunks' depth.
+
+        Returns:
+            (i, j, n) underflow and overflow.
+        """
+        nx, ny, _ = array.chunks[-3:]
+        shape = values.shape[2], values.shape[1], values.shape[0]
+        below, above = np.empty(shape, values.dtype), np.empty(shape, values.dtype)
+
+        def save(corner: tuple[int, int]) -> None:
+            i, j = corner
+            block = np.ascontiguousarray(values[:, j : j + ny, i : i + nx])
+            turned = np.ascontiguousarray(block.T)  # (column, i, j, k)
+            below[i : i + nx, j : j + ny], above[i : i + nx, j : j + ny] = turned[0], turned[-1]
+            self._save_chunk(array, (species,), (i // nx, j // ny), k0, turned[1:-1])
+
+        self._everywhere(save, shape, (nx, ny))
+        return below, above
+
+    def _everywhere(
+        self, save: Callable[[tuple[int, int]], None], shape: tuple[int, ...], edges: tuple[int, int]
+    ) -> None:
+        corners = [(i, j) for i in range(0, shape[0], edges[0]) for j in range(0, shape[1], edges[1])]
         with ThreadPoolExecutor(_THREADS) as pool:  # joined before anything is removed
             list(pool.map(save, corners))
+
+    def _save_chunk(
+        self, array: zarr.Array[Any], lead: tuple[int, ...], at: tuple[int, int], k0: int, block: npt.NDArray[Any]
+    ) -> None:
+        """Encode and save one chunk; those at the end of the grid are stored whole."""
+        shape = array.chunks[len(lead) :]
+        chunk = np.asarray(block, array.dtype, order="C")
+        if chunk.shape != shape:
+            padded = np.full(shape, np.nan, array.dtype)
+            padded[tuple(slice(0, n) for n in chunk.shape)] = chunk
+            chunk = padded
+        inner = (0,) * (chunk.ndim - 3)
+        key = array.metadata.encode_chunk_key((*lead, *inner, *at, k0 // shape[-1]))
+        self._save(f"{array.path}/{key}", bytes(_BLOSC.encode(chunk)))
 
     def flush(self) -> None:
         """Save what zarr holds in memory, and let go of it."""
@@ -97,11 +146,25 @@ class GroupWriter:
         self.group.update_attributes({ATTRIBUTE: plain})
         self.flush()
 
+    @contextmanager
+    def syncing(self) -> Iterator[None]:
+        """Flush files to the disk while others are computed; else that costs as long again at the end."""
+        with ThreadPoolExecutor(1) as pool:
+            done: list[Future[None]] = []
+            self._sync = lambda file: done.append(pool.submit(sync, file))
+            try:
+                yield
+            finally:
+                self._sync = _leave
+            for each in done:
+                each.result()  # a disk that fails says so once
+
     def _save(self, name: str, content: bytes) -> None:
         file = self._path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
         self.hashes[name] = (hashlib.sha256(content).hexdigest(), len(content))
+        self._sync(file)
 
 
 @contextmanager
@@ -134,8 +197,8 @@ def open_group(path: Path) -> tuple[zarr.Group, dict[str, Any]]:
     """
     try:
         group = zarr.open_group(store=path, mode="r", zarr_format=3, use_consolidated=False)
-    except (FileNotFoundError, ValueError, KeyError) as error:
-        raise StoreError(f"{path} is not a zarr v3 group ({error}); make it again") from error
+    except Exception as error:  # zarr checks metadata by many types of exception
+        raise StoreError(f"{path} is not a zarr v3 group ({one_line(error)}); make it again") from error
     attributes = group.attrs.asdict().get(ATTRIBUTE)
     if not isinstance(attributes, dict):
         raise StoreError(f"{path} has no {ATTRIBUTE!r} attribute: it was written by another program")
@@ -185,32 +248,41 @@ def new_array(
     )
 
 
-def get_array(group: zarr.Group, name: str) -> npt.NDArray[Any]:
+def get_array(group: zarr.Group, name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """Read an array whole.
 
     Raises:
-        StoreError: there is no such array, or its chunks cannot be decoded.
+        StoreError: there is no such array of floats of that shape, or its chunks cannot be decoded.
     """
-    return _decoded(stored_array(group, name), ..., f"{group.store_path}/{name}")
+    return _decoded(stored_array(group, name, shape), ..., f"{group.store_path}/{name}")
 
 
-def stored_array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array that is there.
+def stored_array(group: zarr.Group, name: str, shape: tuple[int, ...] | None) -> zarr.Array[Any]:
+    """An array of floats that is there; `shape` is None where the caller checked it before.
 
     Raises:
-        StoreError: it is not.
+        StoreError: it is not, or it has another shape.
     """
-    array = group.get(name)
+    try:
+        array = group.get(name)
+    except Exception as error:  # metadata that zarr does not understand
+        raise StoreError(f"{group.store_path}/{name} is damaged ({one_line(error)}); make the store again") from error
     if not isinstance(array, zarr.Array):
         raise StoreError(f"{group.store_path} has no array {name!r}; make the store again")
+    fits = all(0 < chunk <= n for chunk, n in zip(array.chunks, array.shape, strict=True))
+    if shape not in (None, array.shape) or array.dtype.kind != "f" or not fits:
+        raise StoreError(
+            f"{group.store_path}/{name} is damaged: expected floats of shape {shape}, found {array.dtype} of shape "
+            f"{array.shape} in chunks of {array.chunks}; make the store again"
+        )
     return array
 
 
 def _decoded(array: zarr.Array[Any], part: Any, where: str) -> npt.NDArray[Any]:
     try:
         return np.asarray(array[part])
-    except (RuntimeError, ValueError) as error:
-        raise StoreError(f"{where} is damaged ({error}); make the store again") from error
+    except Exception as error:  # codecs fail in any way on foreign bytes
+        raise StoreError(f"{where} is damaged ({one_line(error)}); make the store again") from error
 
 
 def put_volumes(group: zarr.Group, volumes: Mapping[str, Volume], dtype: npt.DTypeLike | None = None) -> None:
@@ -238,12 +310,20 @@ def get_volumes(group: zarr.Group, grid: Grid, names: list[str]) -> VolumeSet:
 
 def get_volume(group: zarr.Group, grid: Grid, name: str) -> Volume:
     """Read one volume that `put_volumes` wrote."""
-    return Volume(grid, get_array(group, name), quantity_of(group[name].attrs.asdict()))
+    values = get_array(group, name, grid.shape)
+    return Volume(grid, values, quantity_of(group[name].attrs.asdict()))
 
 
 def quantity_of(attributes: Mapping[str, Any]) -> Quantity:
-    """The inverse of `quantity_words`."""
-    return Quantity(*(str(attributes[key]) for key in ("quantity", "symbol", "unit", "definition")))
+    """The inverse of `quantity_words`.
+
+    Raises:
+        StoreError: a word is missing.
+    """
+    words = [attributes.get(key) for key in ("quantity", "symbol", "unit", "definition")]
+    if not all(isinstance(word, str) for word in words):
+        raise StoreError(f"an array does not say what its values are, found {words}; make the store again")
+    return Quantity(*(str(word) for word in words))
 
 
 class StoredVolumes(Mapping[str, Volume]):
@@ -254,6 +334,7 @@ class StoredVolumes(Mapping[str, Volume]):
     ) -> None:
         self._group, self.grid, self._names = group, grid, tuple(names)
         self._part = part or (slice(None), slice(None), slice(None))
+        self._shape = None if part else grid.shape
 
     def __getitem__(self, name: str) -> Volume:
         if name not in self._names:
@@ -290,4 +371,4 @@ class StoredVolumes(Mapping[str, Volume]):
         return StoredVolumes(self._group, grid, self._names, (part[0], part[1], part[2]))
 
     def _array(self, name: str) -> zarr.Array[Any]:
-        return stored_array(self._group, name)
+        return stored_array(self._group, name, self._shape)

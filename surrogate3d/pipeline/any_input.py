@@ -33,7 +33,7 @@ def convert_any(
         )
     if facts != PlanFacts():
         raise QuantityError(
-            f"--radiation, --medium, --plan, --let, --let-definition and --constant-rbe belong to the dose of a "
+            "--radiation, --medium, --plan, --let, --let-definition and --constant-rbe belong to the dose of a "
             f"planning system, and {', '.join(map(str, paths))} is none: expected RT Dose files, or one folder of "
             "pyRadPlan or MCsquare; a TOPAS run says these things itself"
         )

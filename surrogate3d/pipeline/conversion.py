@@ -30,6 +30,9 @@ MAX_EXPLAINED = 1.5
 MAX_OVER = 0.05
 """...but in this part of the voxels."""
 
+MIN_EXPLAINED = 0.3
+"""Spectra that explain less in most irradiated voxels are not those of the dose."""
+
 MIN_DOSE_FRACTION = 0.05
 """Statistics of a field are over voxels with at least this fraction of its largest dose."""
 
@@ -209,7 +212,7 @@ def _accept(stored: StoredVolumes) -> None:
 
 
 def _require_consistent(stored: StoredVolumes) -> None:
-    """Refuse spectra that explain more dose than was scored: they lie in other voxels, or in other bins.
+    """Refuse spectra that explain more dose than was scored (other voxels, other bins), or hardly any of it.
 
     Voxels with many tracks count as those with much dose do, so that spectra where no dose is are seen, too.
     """
@@ -217,15 +220,24 @@ def _require_consistent(stored: StoredVolumes) -> None:
     largest_dose, largest_tracks = (
         max(float(np.nanmax(planes, initial=0.0)) for planes in stored.planes(name)) for name in names[:2]
     )
-    n = over = 0
+    n = over = n_dose = under = 0
     for dose, tracks, explained in zip(*(stored.planes(name) for name in names), strict=True):
         much = (dose >= MIN_DOSE_FRACTION * largest_dose) | (tracks >= MIN_DOSE_FRACTION * largest_tracks)
         inside = much & np.isfinite(dose)
         n += int(inside.sum())
         over += int((inside & ((explained > MAX_EXPLAINED) | ((dose == 0) & (tracks > 0)))).sum())
+        enough = dose >= MIN_DOSE_FRACTION * largest_dose
+        n_dose += int(enough.sum())
+        under += int((enough & (explained < MIN_EXPLAINED)).sum())
     if over > MAX_OVER * n:
         raise QuantityError(
             f"the spectra explain over {MAX_EXPLAINED} times the scored dose in {100 * over / n:.0f} % of the "
             "irradiated voxels, which cannot be: the row order of a CSV, a species or its energy bins are wrong, or "
             "dose and spectra are of different runs; give --row-order, or mend the scorers"
+        )
+    if under > 0.5 * n_dose:
+        raise QuantityError(
+            f"the spectra explain less than {MIN_EXPLAINED} of the scored dose in {100 * under / n_dose:.0f} % of the "
+            "irradiated voxels: species or energies that carry the dose were not scored, or dose and spectra are of "
+            "different runs; score all species (surrogate3d topas scorers)"
         )

@@ -110,7 +110,8 @@ def dose_asked(dose: RtDose, asked: DoseAsked) -> tuple[Volume, tuple[str, ...]]
     """The volume with its notes; an RBE-weighted dose over the constant that weighted it is physical dose.
 
     Raises:
-        QuantityError: a constant RBE for what is not weighted, without a medium, or outside 0.5 to 5.
+        QuantityError: a constant RBE for what is not weighted, or by our own varying RBE; without a medium; or one
+            outside 0.5 to 5.
     """
     volume, rbe = dose.volume, asked.constant_rbe
     if rbe is None:
@@ -119,6 +120,12 @@ def dose_asked(dose: RtDose, asked: DoseAsked) -> tuple[Volume, tuple[str, ...]]
         raise QuantityError(
             f"{dose.header.path}: dividing by a constant RBE ({rbe:g}) needs DoseType EFFECTIVE, a factor between 0.5 "
             f"and 5 and the medium of the dose; found {volume.quantity.name} to {asked.medium}"
+        )
+    header = dose.header
+    if header.series_description.startswith("surrogate3d D_RBE") and "model constant" not in header.comment:
+        raise QuantityError(
+            f"{header.path} was made here with an RBE that varies ({header.comment}), so no constant takes it out; "
+            "give the physical dose that it was made from"
         )
     physical = Volume(volume.grid, volume.values / np.float32(rbe), quantity(f"dose_to_{asked.medium}"))
     return physical, (*dose.notes, f"divided by the constant RBE {rbe:g}, as given")
@@ -158,8 +165,8 @@ def _require_one_plan(doses: Sequence[RtDose]) -> None:
 def _require_physical(volume: Volume, path: Path) -> None:
     if volume.quantity.name == "D_RBE":
         raise QuantityError(
-            f"{path} is an RBE-weighted dose (DoseType EFFECTIVE), a field needs the physical dose; export that, or give "
-            "the constant RBE that it was multiplied by (--constant-rbe 1.1)"
+            f"{path} is an RBE-weighted dose (DoseType EFFECTIVE), a field needs the physical dose; export that, or "
+            "give the constant RBE that it was multiplied by (--constant-rbe 1.1)"
         )
 
 

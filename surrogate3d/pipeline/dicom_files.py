@@ -17,7 +17,7 @@ from surrogate3d.grid import Grid, Volume, quantity
 from surrogate3d.io.atomic import atomic_directory
 from surrogate3d.io.dicom_ct import density_from_HU, read_ct_series, read_density_table
 from surrogate3d.io.dicom_dataset import CT, RTDOSE, RTPLANS, RTSTRUCT, DicomFile, open_dicom
-from surrogate3d.io.dicom_dose import largest_value, read_dose_header
+from surrogate3d.io.dicom_dose import largest_value, read_dose_header, taken_for
 from surrogate3d.io.dicom_masks import StructureMask, mask_of, volume_of
 from surrogate3d.io.dicom_plan import read_rtplan
 from surrogate3d.io.dicom_structures import Structure, read_rtstruct, structure_named
@@ -109,7 +109,7 @@ def image(
 
     Args:
         source: RT Dose file, or folder of CT slices.
-        output: `.nii.gz`, `.nii` or `.mha`.
+        output: `.nii.gz`, `.nii`, `.mha` or `.nrrd`.
         asked: what the RT Dose leaves open.
         density_table: file of HU and g/cm3; a CT becomes density by it.
         overwrite: replace the image.
@@ -149,9 +149,9 @@ def grid_like(source: Path) -> tuple[Grid, str]:
     Raises:
         Surrogate3dError: the source cannot be read.
     """
+    if source.name.endswith(".zarr") or (source / "manifest.json").is_file():
+        return _grid_of_store(source)
     if source.is_dir():
-        if source.name.endswith(".zarr"):
-            return _grid_of_store(source)
         ct = read_ct_series(source)
         return ct.volume.grid, ct.frame_of_reference_uid
     if source.name.endswith((".nii", ".nii.gz", ".mha", ".mhd", ".nrrd")):
@@ -181,9 +181,9 @@ def _about_dose(file: DicomFile) -> dict[str, Any]:
         largest = largest_value(file.path)
     except UnsupportedError as error:
         return {"read_as": f"nothing: {error}"}
-    kinds = {"EFFECTIVE": "D_RBE", "ERROR": "nothing: an uncertainty of dose", "PHYSICAL": "physical dose"}
+    untold = "nothing until you say what it is (no DoseType)"
     return {
-        "read_as": kinds.get(header.dose_type, "nothing until you say what it is (no DoseType)"),
+        "read_as": taken_for(header) if header.dose_type else untold,
         "grid": header.grid.to_json(),
         "units": header.units or None,
         "dose_type": header.dose_type or None,

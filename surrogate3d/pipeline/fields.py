@@ -15,14 +15,14 @@ from typing import Any, cast
 import numpy as np
 
 import surrogate3d
-from surrogate3d.errors import GeometryError, QuantityError
-from surrogate3d.grid import DoseField, Field, Grid, quantity
+from surrogate3d.errors import GeometryError, QuantityError, StoreError
+from surrogate3d.grid import DoseField, Field
 from surrogate3d.grid.combine import Time, combine, dose_integral
 from surrogate3d.grid.resample import Box, box_above, crop_field, regridded, resample_field
 from surrogate3d.grid.summed import Outside
-from surrogate3d.io.field_store import describe, field_id, read_dose_field, write_field
-from surrogate3d.io.images import read_image
+from surrogate3d.io.field_store import field_id, read_dose_field, write_field
 from surrogate3d.physics.let import dose_from_spectra
+from surrogate3d.pipeline.dicom_files import grid_like
 from surrogate3d.pipeline.spectrum_checks import Steps, with_checks
 from surrogate3d.pipeline.training import scored_runs
 
@@ -47,7 +47,7 @@ def combine_stores(
         weights: factor on the dose of each; None, for 1, where all are prescribed.
         names: of the beams; those of the stores if not given.
         times: start and duration of the delivery of each, s.
-        like: a field store or an image whose grid the sum shall have; else the finest of the fields'.
+        like: what has the grid of the sum, as of `dicom_files.grid_like`; else the finest of the fields'.
         overwrite: replace an older store.
 
     Returns:
@@ -57,11 +57,12 @@ def combine_stores(
         QuantityError: two stores hold the same field, or the same histories, also as a part of a sum.
         Surrogate3dError: as `surrogate3d.grid.combine.combine`.
     """
+    _require_other(output, paths)
     fields = [read_dose_field(path) for path in paths]
     ids = [field_id(path) for path in paths]
     _require_different(fields, ids, paths)
     names = list(names) if names else [path.name.removesuffix(STORE_SUFFIX) for path in paths]
-    grid = grid_of(like) if like else None
+    grid = grid_like(like)[0] if like else None
     whole = combine(fields, weights, names=names, grid=grid, times=times)
     parts = [{**part, "field_id": name} for part, name in zip(whole.provenance["parts"], ids, strict=True)]
     whole = _dated(whole, parts=parts)
@@ -89,7 +90,7 @@ def resample_store(
         path: the field store.
         output: where the new one goes.
         spacing_mm: voxel size; the grid is then the largest of such voxels inside the old one.
-        like: or a field store or an image whose grid it shall have.
+        like: or what has the grid that it shall have, as of `dicom_files.grid_like`.
         outside: as `surrogate3d.grid.resample.resample_field`.
         overwrite: replace an older store.
 
@@ -103,7 +104,7 @@ def resample_store(
     if (spacing_mm is None) == (like is None):
         raise GeometryError("say either the voxel spacing or the store or image whose grid is wanted")
     field = read_dose_field(path)
-    grid = regridded(field.grid, spacing_mm) if spacing_mm else grid_of(like) if like else field.grid
+    grid = regridded(field.grid, spacing_mm) if spacing_mm else grid_like(like)[0] if like else field.grid
     new = resample_field(field, grid, outside)
     if isinstance(new, Field) and isinstance(field, Field):
         new = with_checks(new, _steps(field))
@@ -142,17 +143,6 @@ def crop_store(
     chosen = box if box is not None else box_above(field, above or 0.0, margin_mm)
     summary = _changed(path, field, crop_field(field, chosen), output, overwrite)
     return {**summary, "box": [list(end) for end in chosen]}
-
-
-def grid_of(path: Path) -> Grid:
-    """The grid of a field store or of an image.
-
-    Raises:
-        Surrogate3dError: it is neither.
-    """
-    if path.is_dir():
-        return Grid.from_json(describe(path)["grid"])
-    return read_image(path, quantity("structure")).grid
 
 
 def conservation(field: DoseField) -> dict[str, Any]:
@@ -204,9 +194,15 @@ def _dated(field: DoseField, **about: Any) -> DoseField:
 
 
 def _changed(path: Path, old: DoseField, new: DoseField, output: Path, overwrite: bool) -> dict[str, Any]:
+    _require_other(output, [path])
     source = {"name": path.name, "field_id": field_id(path)}
     summary = _stored(_dated(new, source=source), output, overwrite)
     return {"from": {**source, "grid": old.grid.to_json(), **conservation(old)}, **summary}
+
+
+def _require_other(output: Path, sources: Sequence[Path]) -> None:
+    if any(output.resolve() == source.resolve() for source in sources):
+        raise StoreError(f"{output} is an input; its source would be lost, so choose another name for the result")
 
 
 def _stored(field: DoseField, output: Path, overwrite: bool) -> dict[str, Any]:

@@ -121,6 +121,7 @@ def predict_store(
         "voxels_out_of_domain": int(strange.sum()),
         "strangest": maps.curves.strangest,
         "voxels_with_faulty_spectrum": int((faulty(field) & irradiated(field)).sum()),
+        "largest_dose_per_fraction_gy": largest_dose_gy(field, fractionation),
         "refused": refused(maps.volumes, field),
         "ranges": {name: _range(volume.values[mask]) for name, volume in maps.volumes.items()},
     }
@@ -158,6 +159,7 @@ def predict_published_store(
         "voxels_out_of_domain": 0,
         "strangest": "",
         "voxels_with_faulty_spectrum": 0,
+        "largest_dose_per_fraction_gy": largest_dose_gy(field, fractionation),
         "refused": refused(volumes, field),
         "ranges": {name: _range(volume.values[mask]) for name, volume in volumes.items()},
     }
@@ -198,3 +200,8 @@ def _range(values: np.ndarray[Any, Any]) -> dict[str, float]:
     known = values[np.isfinite(values)]
     low, median, high = np.percentile(known, [0, 50, 100]) if known.size else (float("nan"),) * 3
     return {"minimum": float(low), "median": float(median), "maximum": float(high)}
+
+
+def largest_dose_gy(field: DoseField, fractionation: Fractionation) -> float | None:
+    """Of a fraction; to be compared with the fraction dose where no prescription says it. None in arbitrary scale."""
+    return float(np.nanmax(field.dose)) / fractionation.fractions if field.prescription else None

@@ -222,6 +222,11 @@ def _require_alike(fields: Sequence[Field]) -> None:
     """Refuse, before hours of training, fields that one model cannot serve."""
     if len({field.dose_name for field in fields}) > 1:
         raise QuantityError("the training fields differ in the kind of dose; use dose to water in all or in none")
+    if any(field.several_directions for field in fields):
+        raise QuantityError(
+            "a training field has beams from several directions, and the network knows single beams; train on the "
+            "fields that it was combined from"
+        )
     _let_definitions(fields)
     _edges(fields)
 

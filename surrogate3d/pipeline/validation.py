@@ -192,7 +192,10 @@ def _judged(mask: npt.NDArray[np.bool_], seen: list[tuple[int, int, int]] | None
     if seen:
         judged[tuple(np.array(seen).T)] = False
     if not judged.any():
-        raise ValueRangeError("every irradiated voxel was used in training; there is nothing left to judge")
+        raise ValueRangeError(
+            "every irradiated voxel was used in training, or may have been, since a plan of the training was cropped, "
+            "resampled or combined then or now; there is nothing left to judge: give another plan"
+        )
     return judged
 
 

@@ -95,6 +95,7 @@ def test_from_structure_and_dose_to_rbe_weighted_dose_and_back(clinic, tmp_path,
     assert np.argwhere(inside).min(axis=0).tolist() == [0, 0, 1]
     assert np.argwhere(inside).max(axis=0).tolist() == [2, 2, 2]
     assert np.median(read_dose_field(field).dose[inside]) == pytest.approx(2, rel=1e-6)
+    assert "2 Gy at p50 of the mask PTV.nii.gz of 18 voxels" in read_dose_field(field).prescription.statement
     predicted, returned = (read_image(path, quantity("D_RBE")) for path in (maps / "D_RBE.mha", back))
     file = pydicom.dcmread(tmp_path / "o.dcm")
     assert returned.grid == predicted.grid
@@ -150,6 +151,8 @@ def test_what_is_no_dose_is_refused_by_name(clinic, tmp_path, refuse, plan):
     assert "expected RT Dose" in refuse(*convert(clinic, *output, dose="structures.dcm"))
     assert "none.dcm is none: expected RT Dose files" in refuse(*convert(clinic, *output, dose="none.dcm"))
     assert "exists already" in refuse(*convert(clinic, "-o", plan.field))
+    masks = ["dicom", "masks", clinic / "structures.dcm", "-o", tmp_path / "m", "--like", tmp_path / "none.field.zarr"]
+    assert "no store at" in refuse(*masks)
 
 
 def test_a_let_in_a_dose_file_is_no_dose_to_info_either(store, tmp_path, capsys):

@@ -118,6 +118,20 @@ def test_output_names_threads_and_histories_may_differ(tmp_path):
     assert convert(folders)[0].histories == 1000
 
 
+SECOND = 's:So/Second/Type = "Beam"\ns:So/Second/Component = "BeamPosition"\n'
+
+
+def test_two_sources_in_another_proportion_are_another_plan(tmp_path):
+    def run(name, seed, histories, second):
+        more = SECOND + f"i:So/Second/NumberOfHistoriesInRun = {second}\n"
+        return write_run(tmp_path / name, seed=seed, histories=histories, parameters=more)
+
+    one, double, other = run("a", 1, 333, 667), run("b", 2, 667, 1333), run("c", 3, 333, 333)
+    assert convert([one, double])[0].histories == 667 + 1333  # both shoot in every event
+    with pytest.raises(QuantityError, match=r"source beam has 33.3 % and 50 % of the histories"):
+        convert([one, other])
+
+
 def test_runs_on_different_grids(tmp_path):
     folders = [write_run(tmp_path / "a", seed=1), write_run(tmp_path / "b", seed=2, shape=(2, 3, 5))]
     with pytest.raises(GridMismatchError, match="Ge/Grid/HLZ is 4 mm and 5 mm"):

@@ -167,3 +167,16 @@ def test_unexpected_unit(tmp_path):
     edit(run / "DoseToWater.csv", "( Gy )", "( mGy )")
     with pytest.raises(QuantityError, match="must be in Gy, found mGy"):
         read_run(run)
+
+
+def test_a_spectrum_whose_output_is_gone_is_missed(tmp_path):
+    run = write_run(tmp_path / "run", parameters='s:Sc/Carbon/Quantity = "Fluence"\ni:Sc/Carbon/EBins = 4\n')
+    with pytest.raises(FormatError, match=r"Carbon scores a spectrum, and the folder holds no output of it; copy it"):
+        read_run(run)
+
+
+@pytest.mark.parametrize("switched", ['b:Sc/Carbon/Active = "False"\n', ""])
+def test_a_scorer_without_spectrum_or_switched_off_is_not_missed(tmp_path, switched):
+    bins = "i:Sc/Carbon/EBins = 4\n" if switched else ""
+    run = write_run(tmp_path / "run", parameters='s:Sc/Carbon/Quantity = "Fluence"\n' + bins + switched)
+    assert read_run(run).spectra.axes.species == ("H",)

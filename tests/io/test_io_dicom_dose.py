@@ -358,7 +358,7 @@ def test_let_comes_beside_the_dose_with_its_definition(tmp_path: Path) -> None:
 
 def test_an_effective_dose_becomes_physical_only_by_a_stated_constant(tmp_path: Path) -> None:
     path = rtdose(tmp_path / "d.dcm", STORED, DoseType="EFFECTIVE")
-    with pytest.raises(QuantityError, match="dose_to_water or dose_to_medium"):
+    with pytest.raises(QuantityError, match=r"needs the physical dose.*--constant-rbe"):
         dose_field_from_rtdose(path, asked=WATER)
     field = dose_field_from_rtdose(path, asked=DoseAsked(medium="water", constant_rbe=1.1))
     np.testing.assert_allclose(field.dose, 0.001 / 1.1 * STORED.transpose(2, 1, 0), rtol=1e-6)

@@ -124,6 +124,7 @@ def three_runs(folder, shape):
             folder / f"run{n}",
             seed=n,
             histories=histories,
+            shape=shape,
             fluence={1: rng.random((*shape, 4))},
             DoseToWater=rng.random(shape),
             LETd=1 + rng.random(shape),

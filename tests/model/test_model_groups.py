@@ -1,12 +1,15 @@
 """The network's input, whatever the beam's direction."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from synthetic import AXES, TABLE, make_field, prescribed, reoriented
 
 from surrogate3d.errors import ValueRangeError
+from surrogate3d.grid import Beam, Volume, VolumeSet, quantity
+from surrogate3d.grid.combine import combine
 from surrogate3d.model.groups import field_inputs, group_inputs, input_names, turn_back, turn_downstream
 from surrogate3d.physics.let import bin_dose
 from surrogate3d.physics.mixing import mono_table, zr_table
@@ -73,3 +76,40 @@ def test_a_field_without_fluence_is_refused():
 
 def test_the_largest_total_dose_is_one():
     assert field_inputs(make_field(seed=1), (TABLE,))[:, 0].sum(axis=0).max() == pytest.approx(1.0, rel=1e-6)
+
+
+def test_tracks_of_several_beams_are_those_that_were_simulated():
+    """A weight makes more dose of a track, and no more tracks; the rest of the input is that of the summed spectra."""
+    one, two = make_field(seed=1, files=("1",)), make_field(seed=2, files=("2",))
+    whole = combine([one, two], [1.0, 7.0], names=("a", "b"))
+    inputs = field_inputs(whole, (TABLE,)).astype(float)
+    np.testing.assert_allclose(inputs[:, 1].sum(axis=0), one.tracks + two.tracks, rtol=1e-5)
+    naive = group_inputs(AXES, whole.spectra.fluence, whole.grid, 2, 1, (TABLE,)).astype(float)
+    np.testing.assert_allclose(naive[:, 1].sum(axis=0), one.tracks + 7 * two.tracks, rtol=1e-5)
+    kept = [0, *range(2, inputs.shape[1])]
+    np.testing.assert_array_equal(inputs[:, kept], naive[:, kept])
+    total = naive[:, 1].sum(axis=0)
+    hit = total > 0
+    np.testing.assert_allclose(
+        (inputs[:, 1] / inputs[:, 1].sum(axis=0))[:, hit], (naive[:, 1] / total)[:, hit], rtol=1e-5
+    )
+    assert (inputs[:, 1][:, ~hit] == 0).all()
+
+
+@pytest.mark.parametrize("beam", [(0, 1), (1, -1), (2, -1)])
+def test_tracks_of_several_beams_turn_with_the_field(beam):
+    axis, sign = beam
+    permutation = tuple(np.roll((0, 1, 2), axis + 1))
+    fields = [reoriented(make_field(seed=n, files=(str(n),)), permutation, sign)[0] for n in (1, 2)]
+    assert (fields[0].beam_axis, fields[0].beam_sign) == beam
+    whole = combine(fields, [1.0, 3.0], names=("a", "b"))
+    expected = turn_downstream(fields[0].tracks + fields[1].tracks, *beam)
+    np.testing.assert_allclose(field_inputs(whole, (TABLE,))[:, 1].sum(axis=0), expected, rtol=1e-5)
+
+
+def test_tracks_of_a_single_beam_are_counted_from_its_fluence():
+    """Also where the store has a volume of tracks: it is the same number, made at conversion."""
+    field = make_field(seed=3)
+    other = Volume(field.grid, 2 * field.tracks, quantity("tracks"))
+    named = replace(field, beams=(Beam(name="a"),), volumes=VolumeSet(field.grid, {**field.volumes, "tracks": other}))
+    np.testing.assert_array_equal(field_inputs(named, (TABLE,)), field_inputs(field, (TABLE,)))

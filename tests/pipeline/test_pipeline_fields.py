@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from dicom_objects import rtdose
 from synthetic import LINE, make_field, make_surrogate, prescribed, reoriented
 
 from surrogate3d.errors import GeometryError, GridMismatchError, QuantityError, StoreError
@@ -67,6 +68,15 @@ def test_the_same_field_twice_is_refused_whatever_it_is_called(two, tmp_path):
     assert not (tmp_path / "plan.field.zarr").exists()
 
 
+def test_a_sum_and_one_of_its_parts_are_refused(two, tmp_path):
+    """One run would count twice, and its noise with it."""
+    _, paths = two
+    combine_stores(paths, tmp_path / "plan.field.zarr", weights=[1.0, 1.0])
+    for pair in ([tmp_path / "plan.field.zarr", paths[1]], [paths[0], tmp_path / "plan.field.zarr"]):
+        with pytest.raises(QuantityError, match="hold the same histories"):
+            combine_stores(pair, tmp_path / "more.field.zarr", weights=[1.0, 1.0], names=("a", "b"))
+
+
 def test_fields_without_spectra_combine_and_resample_too(two, tmp_path):
     (_, b), paths = two
     dose_only = store(tmp_path, "tps", bare(with_let(b, 4.0)))
@@ -101,6 +111,18 @@ def test_resampling_like_a_store_or_an_image(two, tmp_path):
     assert kept["dose_integral_gy_mm3"] < kept["from"]["dose_integral_gy_mm3"]
 
 
+def test_resampling_like_the_dose_of_a_planning_system(two, tmp_path):
+    _, paths = two
+    stored = np.ones((3, 4, 5), np.uint16)
+    like = rtdose(tmp_path / "tps.dcm", stored, ImagePositionPatient=[2.0, 3.0, 4.0])
+    found = resample_store(paths[0], tmp_path / "tps.field.zarr", like=like)
+    assert found["grid"]["shape"] == [5, 4, 3]
+    assert found["grid"]["spacing_mm"] == [1.5, 2.0, 3.0]
+    assert found["grid"]["origin_mm"] == [2.0, 3.0, 4.0]
+    renamed = paths[1].rename(tmp_path / "a store by another name")
+    assert resample_store(paths[0], tmp_path / "same.field.zarr", like=renamed)["grid"] == found["from"]["grid"]
+
+
 def test_cropping_a_store(two, tmp_path):
     (a, _), paths = two
     found = crop_store(paths[0], tmp_path / "box.field.zarr", box=((1, 2, 3), (4, 5, 6)))
@@ -121,7 +143,7 @@ def test_orders_that_say_too_little_or_too_much_are_refused(two, tmp_path):
     for options in ({}, {"spacing_mm": (1.0, 1.0, 1.0), "like": path}):
         with pytest.raises(GeometryError, match="either the voxel spacing or"):
             resample_store(path, tmp_path / "x.field.zarr", **options)
-    with pytest.raises(StoreError, match="exists"):
+    with pytest.raises(StoreError, match="is an input"):
         crop_store(path, path, above=0.5)
 
 
@@ -172,3 +194,16 @@ def test_beams_of_a_sum_survive_the_store(two, tmp_path):
     beams = read_field(tmp_path / "plan.field.zarr").beams
     assert [type(beam) for beam in beams] == [Beam, Beam]
     assert beams[0].direction == (0.0, 0.0, 1.0)
+
+
+def test_a_result_does_not_replace_its_source(tmp_path):
+    store = tmp_path / "plan.field.zarr"
+    name = write_field(make_field(seed=1), store)
+    for change in (
+        lambda: crop_store(store, store, box=((0, 0, 0), (2, 2, 2)), overwrite=True),
+        lambda: resample_store(store, store, spacing_mm=(5.0, 5.0, 5.0), outside="zero", overwrite=True),
+        lambda: combine_stores([store, tmp_path / "other.field.zarr"], store, overwrite=True),
+    ):
+        with pytest.raises(StoreError, match="is an input"):
+            change()
+    assert field_id(store) == name

@@ -8,13 +8,15 @@ import torch
 from synthetic import AXES, LET_DEFINITION, LINE, make_field, reoriented, table_responses
 
 from surrogate3d.errors import QuantityError, ValueRangeError
-from surrogate3d.grid import SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid import Beam, SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid.combine import combine
+from surrogate3d.grid.resample import crop_field, regridded, resample_field
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.inference.domain import require_fit
 from surrogate3d.model.bundle import load_bundle, save_bundle
 from surrogate3d.model.channels import channel_names
 from surrogate3d.physics.cell_line import cell_line
-from surrogate3d.pipeline.training import PlanPair, train, trained_on
+from surrogate3d.pipeline.training import PlanPair, scored_runs, train, trained_on
 from surrogate3d.training.loop import TrainConfig
 
 CONFIG = TrainConfig(steps=4, members=2, width=4, blocks=1, threads=1, copies=1, tracks_levels=(50.0,))
@@ -203,6 +205,53 @@ def test_voxels_trained_on_beyond_the_grid_are_left_out(surrogate):
     cut = make_field(shape=(5, 8, 7), files=("high",))
     assert trained_on(surrogate.card, cut) == [(2, 4, 3), (4, 4, 6), (4, 5, 2)]
     assert trained_on(surrogate.card, make_field(shape=(2, 2, 2), files=("high",))) == []
+
+
+def everywhere(field):
+    return [tuple(map(int, index)) for index in np.ndindex(field.grid.shape)]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda field: crop_field(field, ((1, 1, 1), (6, 6, 9))),
+        lambda field: resample_field(field, regridded(field.grid, (4.0, 4.0, 5.0))),
+        lambda field: combine([make_field(seed=8, files=("new",)), field], [1.0, 1.0], names=("a", "b")),
+    ],
+)
+def test_all_voxels_of_a_known_run_that_was_changed_count_as_trained_on(surrogate, change):
+    """The voxels trained on have other indices there, so that none can be said to be new."""
+    field = change(HIGH)
+    assert trained_on(surrogate.card, field) == everywhere(field)
+    strange = change(make_field(seed=9, files=("strange",)))
+    assert trained_on(surrogate.card, strange) is None
+
+
+def test_all_voxels_count_where_the_training_was_on_a_part_of_the_run():
+    """Indices on the card are then those of the cropped field, not those of the run that is judged."""
+    low, high = (crop_field(field, ((1, 1, 1), (9, 8, 12))) for field in (LOW, HIGH))
+    card = train([pair(low, high)], ["HSG"], replace(CONFIG, members=1), seed=1).card
+    assert card.training["plans"][0]["changed"]
+    for field in (HIGH, LOW, high):
+        assert trained_on(card, field) == everywhere(field)
+    assert trained_on(card, make_field(seed=9, files=("new",))) is None
+
+
+def test_crossing_beams_are_not_trained_on():
+    """Prediction never asks the network about them, so it must not learn from them either."""
+    crossing = [replace(make_field(seed=n, files=(str(n),)), beams=(Beam(name=str(n), direction=d),))
+                for n, d in ((8, (1.0, 0.0, 0.0)), (9, (0.0, 0.0, 1.0)))]  # fmt: skip
+    both = combine(crossing, [1.0, 1.0], names=("a", "b"))
+    with pytest.raises(QuantityError, match="beams from several directions"):
+        train([pair(both, both)], ["HSG"], CONFIG, seed=1)
+
+
+def test_a_run_is_named_by_all_its_scored_files_not_by_one():
+    """A species of which two runs have no track gives two equal files, and that makes no run of them."""
+    one, two = (make_field(files=(name, "empty")) for name in ("one", "two"))
+    assert not scored_runs(one) & scored_runs(two)
+    assert scored_runs(combine([one, two], [1.0, 1.0], names=("a", "b"))) == scored_runs(one) | scored_runs(two)
+    assert scored_runs(make_field(files=())) == set()
 
 
 def test_a_training_that_diverges_is_refused():
