@@ -100,6 +100,7 @@ def write_rtdose(
     path, options = Path(path), options or RtDoseOptions()
     if path.suffix != ".dcm":
         raise UnsupportedError(f"{path}: RT Dose is written to .dcm")
+    _words(volume, 0, options)  # what is no dose needs no advice about its voxels
     _require_representable(volume.grid, path)
     if options.reference is not None:
         _require_overlap(volume.grid, options.reference, path)

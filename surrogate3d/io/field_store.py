@@ -205,10 +205,13 @@ def summarise(volume: Volume) -> dict[str, Any]:
 def _summary(pieces: Iterable[npt.NDArray[Any]], quantity: Quantity) -> dict[str, Any]:
     low, high, n_nan = np.inf, -np.inf, 0
     for values in pieces:
-        finite = values[np.isfinite(values)]
-        if finite.size:
-            low, high = min(low, float(finite.min())), max(high, float(finite.max()))
-        n_nan += int(np.isnan(values).sum())
+        # fmin and fmax pass over NaN, several times faster than a selection of the finite values.
+        ends = np.fmin.reduce(values, axis=None), np.fmax.reduce(values, axis=None)
+        if np.isinf(ends).any():
+            finite = values[np.isfinite(values)]
+            ends = (finite.min(), finite.max()) if finite.size else (np.nan, np.nan)
+        low, high = float(np.fmin(low, ends[0])), float(np.fmax(high, ends[1]))
+        n_nan += int(np.count_nonzero(np.isnan(values)))
     return {
         "symbol": quantity.symbol,
         "unit": quantity.unit,
