@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
 from surrogate3d.cli import show_design
-from surrogate3d.cli.console import answer, counting, working
+from surrogate3d.cli.console import answer, counting, line, working
 from surrogate3d.cli.files import read_selection, require_free, write_json
 from surrogate3d.cli.options import Backend, CellLines, Fields, Json, Overwrite, TargetSe
 
@@ -60,19 +61,26 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
     target_se: TargetSe = 0.01,
     role: Annotated[Literal["chosen", "worst", "random", "all"], typer.Option(help="Which voxels.")] = "all",
+    workers: Annotated[int, typer.Option(metavar="N", help="Processes of a local cluster; 0: this process.")] = 0,
+    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="A running Dask scheduler instead.")] = "",
     as_json: Json = False,
 ) -> None:
     """Simulate the selected voxels directly (dose in Gy, alpha in 1/Gy), each with its Monte Carlo standard error.
 
-    It can be interrupted and run again: every finished voxel is in the ledger, and nothing is paid for twice.
+    It can be interrupted and run again: every finished voxel is in the ledger, and nothing is paid for twice. Voxels
+    that cannot be simulated are reported at the end, with exit code 1; they do not stop the others.
     """
-    from surrogate3d.pipeline.design import SimulationSettings, read_fields
-    from surrogate3d.pipeline.design import simulate as run
+    from surrogate3d.direct.campaign import failed
+    from surrogate3d.pipeline.design import SimulationSettings, campaign, engine, read_fields
 
     chosen = read_selection(selection)
     voxels = list(chosen.voxels) if role == "all" else chosen.of_role(role)
     settings, start = SimulationSettings(backend, tuple(cell_lines), seed, target_se), time.perf_counter()
     with counting("simulating voxels") as progress:
-        responses = run(voxels, read_fields(fields), ledger, settings, progress)
-    done = {"ledger": ledger, "role": role, **show_design.simulated(settings, responses, len(voxels))}
-    answer("simulate", {**done, "seconds": time.perf_counter() - start}, as_json, show_design.simulation)
+        done = campaign(voxels, read_fields(fields), ledger, settings, progress, engine(workers, scheduler))
+    data = {"ledger": ledger, "role": role, **show_design.simulated(settings, done.responses, len(voxels))}
+    data |= {"failed": [asdict(failure) for failure in done.failures], "seconds": time.perf_counter() - start}
+    answer("simulate", data, as_json, show_design.simulation)
+    if done.failures:
+        line(f"error: {failed(done.failures)}")
+        raise typer.Exit(1)

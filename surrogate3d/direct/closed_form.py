@@ -27,7 +27,8 @@ Parameters = TypeVar("Parameters")
 class ClosedForm(ABC):
     """Base of the deterministic back ends: seed and target are ignored, and all standard errors are 0.
 
-    A voxel outside the model's validity is answered and flagged. One without any answer raises.
+    A voxel outside the model's validity is answered and flagged. One without any answer raises, which a campaign notes
+    as that voxel's failure.
 
     Attributes:
         doses: ladder, Gy, ascending, positive.

@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.direct.campaign import collect, run
+from surrogate3d.direct.campaign import Campaign, Engine, collect, conduct, in_process
+from surrogate3d.direct.campaign_work import without_spectrum
 from surrogate3d.direct.ledger import Ledger
+from surrogate3d.direct.ledger_records import VoxelFailure
 from surrogate3d.direct.simulator import simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
-from surrogate3d.errors import UnknownNameError
+from surrogate3d.errors import ConfigError, Surrogate3dError, UnknownNameError
 from surrogate3d.grid import SPECIES_Z, Field
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.physics.let import bin_dose
@@ -112,6 +114,68 @@ def _field_of(voxel: SelectedVoxel, fields: Mapping[str, Field]) -> Field:
     return fields[voxel.field_id]
 
 
+def engine(workers: int = 0, scheduler: str = "") -> Engine:
+    """Who does the work of a campaign: this process, or a cluster.
+
+    Args:
+        workers: processes to start on this machine, each of one thread; 0 for none.
+        scheduler: address of a Dask scheduler that runs already, e.g. "tcp://host:8786"; empty for none.
+
+    Raises:
+        ConfigError: both are given, or `workers` is negative.
+        UnsupportedError: a cluster is asked for and Dask distributed is not installed.
+    """
+    if workers < 0 or (workers and scheduler):
+        raise ConfigError(
+            f"give a positive number of workers or a scheduler, not both; found {workers} and {scheduler!r}"
+        )
+    if not workers and not scheduler:
+        return in_process
+    from surrogate3d.direct.campaign_dask import DaskEngine
+
+    return DaskEngine(workers, scheduler)
+
+
+def campaign(
+    voxels: Sequence[SelectedVoxel],
+    fields: Mapping[str, Field],
+    ledger: Path,
+    settings: SimulationSettings,
+    progress: Progress | None = None,
+    engine: Engine = in_process,
+) -> Campaign:
+    """Simulate voxels directly; what the ledger has is not paid for again, and one that fails does not stop the others.
+
+    Args:
+        voxels: from `sample`.
+        fields: by id.
+        ledger: directory of the ledger.
+        settings: of the simulation.
+        progress: called with the number of voxels done and the number of all.
+        engine: from `engine`.
+
+    Returns:
+        Responses, and failures with index and reason, which the ledger notes too.
+
+    Raises:
+        UnknownNameError: a voxel belongs to a field that was not given, or back end or cell line is not known.
+        StoreError: the ledger cannot be read or written, or the cluster is lost.
+    """
+    todo: list[VoxelTask] = []
+    unfit: dict[str, VoxelFailure] = {}
+    for voxel in voxels:
+        field = _field_of(voxel, fields)
+        try:
+            todo.append(voxel_task(field, voxel.voxel, settings.cell_lines, voxel.field_id))
+        except (Surrogate3dError, IndexError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            unfit |= without_spectrum(voxel.field_id, voxel.voxel, settings.cell_lines, reason)
+    backend, store = simulator(settings.backend), Ledger(ledger)
+    store.record({}, unfit)
+    done = conduct(todo, backend, store, settings.seed, settings.target_se, progress, engine)
+    return Campaign(done.responses, [*unfit.values(), *done.failures])
+
+
 def simulate(
     voxels: Sequence[SelectedVoxel],
     fields: Mapping[str, Field],
@@ -119,10 +183,12 @@ def simulate(
     settings: SimulationSettings,
     progress: Progress | None = None,
 ) -> list[VoxelResponse]:
-    """Simulate voxels directly; what the ledger has is not paid for again."""
-    todo = tasks(voxels, fields, settings.cell_lines)
-    backend = simulator(settings.backend)
-    return run(todo, backend, Ledger(ledger), settings.seed, settings.target_se, progress)
+    """As `campaign`, for those who need every response: a voxel that fails is refused, after all the others are done.
+
+    Raises:
+        ValueRangeError: some voxels failed.
+    """
+    return campaign(voxels, fields, ledger, settings, progress).complete()
 
 
 def simulated(

@@ -1,12 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from surrogate3d.direct.campaign import collect, run
+from surrogate3d.direct.campaign import collect, conduct, run
 from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
 from surrogate3d.direct.ledger import Ledger
-from surrogate3d.errors import StoreError, UnknownNameError
+from surrogate3d.errors import StoreError, UnknownNameError, ValueRangeError
 
 FAST = Gsm2MonteCarlo(max_nuclei=512)
 
@@ -77,6 +78,64 @@ def test_progress_is_told_after_every_voxel(tmp_path, tasks):
     told = []
     run(tasks, FAST, Ledger(tmp_path), seed=1, progress=lambda done, of: told.append((done, of)))
     assert told == [(n, 5) for n in range(1, 6)]
+
+
+class Picky(Counting):
+    """Voxel 1 cannot be simulated, voxel 2 gives no finite numbers, voxel 3 lacks one cell line."""
+
+    def simulate(self, tasks, seed, target_se=0.01):
+        answers = super().simulate(tasks, seed, target_se)
+        match tasks[0].voxel[0]:
+            case 1:
+                raise ValueError("energy outside\nthe tables")
+            case 2:
+                return [replace(answer, D10=float("inf"), effect=(float("nan"),) * 11) for answer in answers]
+            case 3 if "V79" in tasks[0].cell_lines:
+                raise FloatingPointError("no V79")
+        return answers
+
+
+def test_bad_voxels_are_noted_and_stop_no_others(tmp_path, tasks):
+    tasks[3] = replace(tasks[3], cell_lines=("V79", "HSG"))
+    made = conduct(tasks, Picky(), Ledger(tmp_path), 1)
+    assert [(r.voxel[0], r.cell_line) for r in made.responses] == [(0, "HSG"), (3, "HSG"), (4, "HSG")]
+    assert [(f.voxel[0], f.cell_line, f.reason) for f in made.failures] == [
+        (1, "HSG", "ValueError: energy outside the tables"),
+        (2, "HSG", "ValueRangeError: the response of voxel (2, 0, 0) is not finite: effect, D10"),
+        (3, "V79", "FloatingPointError: no V79"),
+    ]
+    assert sorted(f.voxel[0] for f in Ledger(tmp_path).failures().values()) == [1, 2, 3]
+
+
+def test_those_who_need_every_response_are_told_who_failed_after_the_others_are_done(tmp_path, tasks):
+    told = []
+    with pytest.raises(ValueRangeError, match=r"2 simulations failed: voxel \(1, 0, 0\) of field 'F', HSG: ValueError"):
+        run(tasks, Picky(), Ledger(tmp_path), 1, progress=lambda done, of: told.append(done))
+    assert told == [1, 2, 3, 4, 5]
+    assert len(Ledger(tmp_path)) == 3
+
+
+def test_a_failed_voxel_is_tried_again_and_then_no_longer_noted(tmp_path, tasks):
+    conduct(tasks, Picky(), Ledger(tmp_path), 1)
+    backend = Counting()
+    again = conduct(tasks, backend, Ledger(tmp_path), 1)
+    assert [voxel[0] for voxel, _ in backend.paid] == [1, 2]
+    assert again == conduct(tasks, Counting(), Ledger(tmp_path / "straight"), 1)
+    assert Ledger(tmp_path).failures() == {}
+
+
+def test_a_spectrum_that_cannot_be_scaled_to_a_dose_is_a_failure(tmp_path, tasks):
+    tasks[1] = replace(tasks[1], fluence=np.full_like(tasks[1].fluence, 5e-324))
+    (failure,) = conduct(tasks, Gsm2Fft(doses=(1.0, 2.0)), Ledger(tmp_path), 1).failures
+    assert failure.voxel == (1, 0, 0)
+    assert "dose" in failure.reason
+
+
+def test_the_ledger_is_the_same_whatever_the_order_also_where_spectra_are_equal(tmp_path, tasks):
+    tasks += [replace(task, voxel=(9 - task.voxel[0], 0, 0), field_id="E") for task in tasks]
+    run(tasks, FAST, Ledger(tmp_path / "forward"), 1)
+    run(tasks[::-1], FAST, Ledger(tmp_path / "backward"), 1)
+    assert Ledger(tmp_path / "forward").digest() == Ledger(tmp_path / "backward").digest()
 
 
 def test_an_unknown_cell_line_is_refused_before_anything_is_paid(tmp_path, tasks):

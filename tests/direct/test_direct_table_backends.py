@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from surrogate3d.direct.campaign import run
+from surrogate3d.direct.campaign import conduct, run
 from surrogate3d.direct.ledger import Ledger, response_key
 from surrogate3d.direct.simulator import BACKENDS
 from surrogate3d.direct.task import VoxelTask
@@ -135,12 +135,14 @@ def test_answers_are_deterministic_without_error_and_kept_by_the_ledger(name, mi
     assert run([task], BACKENDS[name], Ledger(tmp_path), seed=3) == [found]
 
 
-def test_a_voxel_that_the_table_cannot_answer_is_refused_and_one_that_it_half_answers_is_flagged(tmp_path, mixed):
+def test_a_voxel_that_the_table_cannot_answer_stops_nothing(tmp_path, mixed):
     axes = SpectrumAxes(("C", "O"), np.array([[99.0, 101.0], [99.0, 101.0]]))
     oxygen, both = (VoxelTask(np.array([[c], [1.0]]), axes, 1.0, ("HSG",), (0, 0, int(c))) for c in (0.0, 1.0))
-    with pytest.raises(UnsupportedError, match="the table of HSG is for H, He, Li, Be, B, C, found only O"):
-        run([oxygen], BACKENDS["zr_table"], Ledger(tmp_path), seed=0)
-    some, all_of_it = run([both, mixed()], BACKENDS["zr_table"], Ledger(tmp_path), seed=0)
+    done = conduct([oxygen, both, mixed()], BACKENDS["zr_table"], Ledger(tmp_path), seed=0)
+    (failure,) = done.failures
+    assert failure.voxel == (0, 0, 0)
+    assert "the table of HSG is for H, He, Li, Be, B, C, found only O" in failure.reason
+    some, all_of_it = done.responses
     assert some.outside == "more than 5 % of the dose from ions or energies that the table lacks"
     carbon = VoxelTask(np.array([[1.0], [0.0]]), axes, 1.0, ("HSG",))
     assert some.effect == pytest.approx(BACKENDS["zr_table"].simulate([carbon])[0].effect, rel=1e-6)

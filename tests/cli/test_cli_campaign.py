@@ -1,0 +1,50 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surrogate3d.cli import main
+
+PROGRAM = "import sys; from surrogate3d.cli import main; sys.exit(main())"
+
+
+def test_a_voxel_that_cannot_be_simulated_is_reported_and_the_exit_code_says_so(
+    plan: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    selection = json.loads(plan.selection.read_text())
+    selection["plans"][0]["voxels"][0] = [99, 0, 0]
+    (tmp_path / "selection.json").write_text(json.dumps(selection))
+    command = ["simulate", str(tmp_path / "selection.json"), str(plan.field), "--ledger", str(tmp_path / "ledger")]
+    assert main([*command, "--cell-line", "HSG", "--backend", "gsm2_fft", "--json"]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (found["voxels"], found["responses"]) == (9, 8)
+    assert [(f["voxel"], f["cell_line"]) for f in found["failed"]] == [([99, 0, 0], "HSG")]
+    assert err.splitlines()[-1].startswith("error: 1 simulations failed: voxel (99, 0, 0)")
+
+
+def test_workers_and_a_scheduler_exclude_each_other(
+    plan: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["simulate", str(plan.selection), str(plan.field), "--ledger", str(tmp_path), "--cell-line", "HSG"]
+    assert main([*command, "--workers", "2", "--scheduler", "tcp://127.0.0.1:1"]) == 1
+    assert "not both" in capsys.readouterr().err
+
+
+def test_a_local_cluster_gives_the_same_answer_as_this_process(plan: Any, tmp_path: Path) -> None:
+    pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
+    answers = []
+    for name, cluster in (("one", ()), ("two", ("--workers", "1"))):
+        command = ["simulate", plan.selection, plan.field, "--ledger", tmp_path / name, "--cell-line", "HSG"]
+        program = [sys.executable, "-c", PROGRAM, *map(str, command), "--backend", "gsm2_fft", "--json"]
+        found = json.loads(subprocess.check_output([*program, *cluster], timeout=120, cwd=Path(__file__).parents[2]))
+        answers.append({key: value for key, value in found.items() if key not in ("ledger", "seconds")})
+    assert answers[0] == answers[1]
+
+
+def test_without_a_cluster_dask_is_not_even_imported() -> None:
+    code = "import sys, surrogate3d.pipeline.design; sys.exit('distributed' in sys.modules or 'dask' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2]).returncode == 0

@@ -1,0 +1,72 @@
+"""Campaigns over selected voxels, some of which cannot be simulated."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from synthetic import make_field
+
+from surrogate3d.direct.campaign import in_process
+from surrogate3d.direct.ledger import Ledger
+from surrogate3d.errors import ConfigError, UnknownNameError, ValueRangeError
+from surrogate3d.pipeline.design import SimulationSettings, campaign, engine, simulate
+from surrogate3d.sampling import SelectedVoxel
+
+FIELD = make_field(seed=2, tracks=4000)
+FAST = SimulationSettings(backend="gsm2_fft", seed=3)
+GOOD, DARK, BROKEN, BEYOND = (4, 5, 2), (3, 4, 7), (5, 3, 4), (99, 0, 0)
+
+
+def damaged():
+    """The field without fluence in one voxel and with a fluence that is no number in another."""
+    fluence = FIELD.spectra.fluence.copy()
+    fluence[(..., *DARK)] = 0.0
+    fluence[(0, 0, *BROKEN)] = np.nan
+    spectra = object.__new__(type(FIELD.spectra))  # a checked volume would not take it
+    for name, value in vars(FIELD.spectra).items():
+        object.__setattr__(spectra, name, fluence if name == "fluence" else value)
+    field = object.__new__(type(FIELD))
+    for name, value in vars(FIELD).items():
+        object.__setattr__(field, name, spectra if name == "spectra" else value)
+    return field
+
+
+def voxels(*indices):
+    return [SelectedVoxel("F", index, "chosen", None) for index in indices]
+
+
+def test_bad_voxels_are_reported_with_index_and_reason_and_stop_no_others(tmp_path):
+    done = campaign(voxels(DARK, BROKEN, BEYOND, GOOD), {"F": damaged()}, tmp_path, FAST)
+    assert [r.voxel for r in done.responses] == [GOOD]
+    assert [f.voxel for f in done.failures] == [DARK, BROKEN, BEYOND]
+    reasons = [f.reason for f in done.failures]
+    assert "no fluence" in reasons[0]
+    assert "finite" in reasons[1]
+    assert "IndexError" in reasons[2]
+    assert sorted(Ledger(tmp_path).failures().values(), key=str) == sorted(done.failures, key=str)
+
+
+def test_those_who_need_every_response_get_none_with_a_gap(tmp_path):
+    with pytest.raises(ValueRangeError, match=r"1 simulations failed: voxel \(3, 4, 7\)"):
+        simulate(voxels(GOOD, DARK), {"F": damaged()}, tmp_path, FAST)
+    assert len(Ledger(tmp_path)) == 1
+
+
+def test_a_voxel_of_a_field_that_was_not_given_stops_the_campaign_at_once(tmp_path):
+    with pytest.raises(UnknownNameError, match="not given"):
+        campaign([*voxels(GOOD), replace(voxels(GOOD)[0], field_id="G")], {"F": FIELD}, tmp_path / "ledger", FAST)
+    assert not (tmp_path / "ledger").exists()
+
+
+def test_the_engine_is_this_process_unless_a_cluster_is_asked_for():
+    assert engine() is in_process
+    with pytest.raises(ConfigError, match="not both"):
+        engine(workers=2, scheduler="tcp://127.0.0.1:8786")
+    with pytest.raises(ConfigError, match="positive"):
+        engine(workers=-1)
+
+
+def test_workers_and_schedulers_are_engines_of_dask():
+    pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
+    assert engine(workers=3).workers == 3
+    assert engine(scheduler="tcp://127.0.0.1:8786").scheduler == "tcp://127.0.0.1:8786"
