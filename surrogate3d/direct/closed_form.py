@@ -99,7 +99,7 @@ def required(values: Parameters | None, line: CellLine, model: str) -> Parameter
 def no_answer(task: VoxelTask, model: str, species: Sequence[str]) -> UnsupportedError:
     """The refusal of a voxel that has none of the ions that a model knows."""
     return UnsupportedError(
-        f"voxel {task.voxel} of field {task.field_id!r}: {model} is for {', '.join(species)}, found only "
+        f"{task.where}: {model} is for {', '.join(species)}, found only "
         f"{', '.join(name for name, row in zip(task.axes.species, task.fluence, strict=True) if row.any())}"
     )
 

@@ -125,7 +125,7 @@ def response(
         explained=task.explained,
         n_nuclei=n_nuclei,
         seed=seed,
-        backend=backend,
+        backend=backend + task.conditions.label,
         outside=outside,
         **numbers,
     )

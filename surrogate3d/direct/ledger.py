@@ -49,7 +49,7 @@ _Row = tuple[int, str, int, bytes, bytes]
 
 
 def response_key(task: VoxelTask, line: CellLine, backend: Simulator, seed: int, target_se: float) -> str:
-    """SHA-256 of all that decides a response: spectrum, axes, cell line, back end with settings, seed, target.
+    """SHA-256 of all that decides a response: spectrum, axes, conditions, cell line, back end, settings, seed, target.
 
     Where the voxel lies and what dose it has do not decide it, so equal spectra are simulated once.
     """
@@ -61,6 +61,8 @@ def response_key(task: VoxelTask, line: CellLine, backend: Simulator, seed: int,
         "seed": seed,
         "target_se": target_se,
     }
+    if other := task.conditions.settings():  # left out otherwise: keys are those of versions that did not have them
+        parts["conditions"] = other
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from surrogate3d.direct.conditions import Conditions
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.constants import K_GY, MM2_PER_UM2
@@ -38,6 +39,7 @@ class VoxelTask:
         cell_lines: names of the cell lines to answer for.
         voxel: index (i, j, k) in the field.
         field_id: which field.
+        conditions: of the cells: oxygen, delivery in time.
 
     Raises:
         GridMismatchError: `fluence` does not have the shape of the axes.
@@ -50,16 +52,21 @@ class VoxelTask:
     cell_lines: tuple[str, ...]
     voxel: tuple[int, int, int] = (0, 0, 0)
     field_id: str = ""
+    conditions: Conditions = Conditions()
 
     def __post_init__(self) -> None:
-        shape = (len(self.axes.species), self.axes.n_bins)
-        where = f"voxel {self.voxel} of field {self.field_id!r}"
+        shape, where = (len(self.axes.species), self.axes.n_bins), self.where
         if self.fluence.shape != shape:
             raise GridMismatchError(f"{where}: fluence must be (species, bin) = {shape}, found {self.fluence.shape}")
         if not (np.isfinite(self.fluence) & (self.fluence >= 0)).all():
             raise ValueRangeError(f"{where}: fluence must be finite and not negative")
         if not self.fluence.any():
             raise ValueRangeError(f"{where}: no fluence; leave voxels without radiation out of the campaign")
+
+    @property
+    def where(self) -> str:
+        """Which voxel, in words for messages."""
+        return f"voxel {self.voxel} of field {self.field_id!r}"
 
     @cached_property
     def spectrum_dose(self) -> float:
@@ -108,7 +115,8 @@ class VoxelResponse:
         explained: dose explained by the spectrum over the voxel's dose (see `VoxelTask`).
         n_nuclei: simulated nuclei; 0 for a deterministic back end.
         seed: of the campaign.
-        backend: name and version of the back end, e.g. "gsm2_mc/1".
+        backend: name and version of the back end, e.g. "gsm2_mc/1", and what the cells' conditions were about, e.g.
+            "gsm2_mc/1 (oxygen)".
         outside: why the voxel lies outside the validity of the back end (`direct.validity`); empty when it does not.
     """
 
