@@ -53,7 +53,7 @@ class Conditions:
 
     def settings(self) -> dict[str, Any]:
         """What decides a response, as plain data; empty for the conditions of the calibration."""
-        default = asdict(Conditions())
+        default = asdict(ACUTE)
         return {name: value for name, value in asdict(self).items() if value != default[name]}
 
     @property
@@ -63,7 +63,13 @@ class Conditions:
         return f" ({', '.join(words)})" if words else ""
 
 
-def require_known(where: str, conditions: Conditions, backend: str, *, oxygen: bool = False, time: bool = False) -> None:
+ACUTE = Conditions()
+"""Those of a cell line's calibration."""
+
+
+def require_known(
+    where: str, conditions: Conditions, backend: str, *, oxygen: bool = False, time: bool = False
+) -> None:
     """Refuse conditions that a back end cannot follow.
 
     Args:

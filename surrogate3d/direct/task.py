@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.direct.conditions import Conditions
+from surrogate3d.direct.conditions import ACUTE, Conditions
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.constants import K_GY, MM2_PER_UM2
@@ -52,7 +52,7 @@ class VoxelTask:
     cell_lines: tuple[str, ...]
     voxel: tuple[int, int, int] = (0, 0, 0)
     field_id: str = ""
-    conditions: Conditions = Conditions()
+    conditions: Conditions = ACUTE
 
     def __post_init__(self) -> None:
         shape, where = (len(self.axes.species), self.axes.n_bins), self.where
