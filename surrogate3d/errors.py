@@ -17,6 +17,10 @@ class UnsupportedError(Surrogate3dError, ValueError):
     """The input is recognised and valid, but this version does not read or compute it."""
 
 
+class UnusableError(UnsupportedError):
+    """A back end cannot work here or as it is asked to: not in this voxel, and not in another."""
+
+
 class GeometryError(Surrogate3dError, ValueError):
     """Position or orientation is missing, contradictory, or not representable as a `Grid`."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from surrogate3d.errors import UnsupportedError, ValueRangeError
+from surrogate3d.errors import UnusableError, ValueRangeError
 from surrogate3d.physics.protraction import Exposures, exposures
 
 
@@ -32,6 +32,8 @@ class Conditions:
     dose_share: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if self.pO2_mmHg is not None:
+            object.__setattr__(self, "pO2_mmHg", float(self.pO2_mmHg))  # plain data, whatever a map held
         if self.pO2_mmHg is not None and not self.pO2_mmHg >= 0:
             raise ValueRangeError(f"an oxygen pressure is >= 0 mmHg, found {self.pO2_mmHg}")
         if len({len(self.start_h), len(self.duration_h), len(self.dose_share)}) > 1:
@@ -80,9 +82,10 @@ def require_known(
         time: whether it follows delivery in time.
 
     Raises:
-        UnsupportedError: it cannot.
+        UnusableError: it cannot.
     """
     if conditions.pO2_mmHg is not None and not oxygen:
-        raise UnsupportedError(f"{where}: {backend} does not know of oxygen; use gsm2_mc, gsm2_fft or osmk")
+        raise UnusableError(f"{where}: {backend} does not know of oxygen; use gsm2_mc, gsm2_fft or osmk")
     if conditions.in_time and not time:
-        raise UnsupportedError(f"{where}: {backend} is for acute delivery; use gsm2_mc, zr_table or mkm for times")
+        others = "gsm2_mc, zr_table, mkm, lem1 or a LET model"
+        raise UnusableError(f"{where}: {backend} is for acute delivery; for times use {others}")

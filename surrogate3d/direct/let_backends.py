@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.direct.closed_form import ClosedForm, no_answer
-from surrogate3d.direct.task import VoxelTask
-from surrogate3d.direct.validity import LET_d_of, Validity
+from surrogate3d.direct.closed_form import ClosedForm, protraction, require_most
+from surrogate3d.direct.conditions import require_known
+from surrogate3d.direct.task import VoxelResponse, VoxelTask
+from surrogate3d.direct.validity import LET_d_of, Validity, dose_share
 from surrogate3d.errors import UnsupportedError
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.linear_quadratic import effect
@@ -24,6 +26,9 @@ LET_MODELS = {**PUBLISHED_MODELS, **OWN_REFERENCE_MODELS, **UNCONFIRMED_MODELS}
 PROTONS = Validity(("H",), largest_LET_d=20.0, largest_dose=10.0)
 """Cell data of the proton models: above 20 keV/um they are scarce, above 10 Gy there are none."""
 
+WITHOUT_DOSE = ("constant", "unkelbach")
+"""Models whose RBE is the same at every dose."""
+
 HELIUM = Validity(("He",), largest_LET_d=200.0, largest_dose=10.0)
 """Cell data of the helium model."""
 
@@ -34,9 +39,24 @@ class LetModel(ClosedForm):
 
     Source: the docstring of the function of that name in `physics.rbe`. Protons (`mairani`: helium). LET_d is that of
     the model's own ion in the spectrum, at the bins' energies; dose of other ions is taken to act like it, and flagged
-    above 5 %. Valid up to 20 keV/um (helium 200) and 10 Gy. Without that ion there is no answer, except of `constant`.
+    above 5 %. Valid up to 20 keV/um (helium 200) and 10 Gy. Where that ion has less than half of the dose there is no
+    answer, except of `constant`.
     Cost: about 1 ms.
+
+    In time the models of the form RBE(D; RBE_max, RBE_min) have alpha = RBE_max alpha_x and beta = RBE_min^2 beta_x,
+    and beta becomes G beta (`closed_form.protraction`): an approximation, as they were fitted to acute survival alone.
+    `constant` and `unkelbach` refuse times. Their RBE holds at any dose, so by their own words it holds at any G too,
+    with photons delivered in the same times; against acute photons, as here, it would no longer be the RBE they state.
     """
+
+    follows: ClassVar[dict[str, bool]] = {"oxygen": False, "time": True}
+
+    def simulate(self, tasks: Sequence[VoxelTask], seed: int = 0, target_se: float = 0.01) -> list[VoxelResponse]:
+        """As `ClosedForm.simulate`; `constant` and `unkelbach` moreover refuse delivery in time."""
+        if self.name in WITHOUT_DOSE:
+            for task in tasks:
+                require_known(task.where, task.conditions, self.name)
+        return super().simulate(tasks, seed, target_se)
 
     def parameters(self, line: CellLine) -> list[float]:
         """Nothing but the photon pair, which must be one that the model takes."""
@@ -47,11 +67,18 @@ class LetModel(ClosedForm):
 
     def effects(self, task: VoxelTask, line: CellLine) -> Floats:
         """-ln S of the photon dose RBE D."""
-        LET = 0.0 if self.name == "constant" else LET_d_of(task, self._validity.species)
-        if math.isnan(LET):
-            raise no_answer(task, self.name, self._validity.species)
+        LET, ions = 0.0, self._validity.species
+        if self.name != "constant":
+            share = float(dose_share(task)[np.isin(task.axes.species, ions)].sum())
+            require_most(task, share, self.name, ions)
+            LET = LET_d_of(task, ions)
         RBE = LET_MODELS[self.name](self.doses, LET, line.alpha_x, line.beta_x)
-        return effect(RBE * np.array(self.doses), line.alpha_x, line.beta_x)
+        effects = effect(RBE * np.array(self.doses), line.alpha_x, line.beta_x)
+        if not task.conditions.in_time:
+            return effects
+        D, slopes = np.array(self.doses), effects / np.array(self.doses)
+        beta = (slopes[-1] - slopes[0]) / (D[-1] - D[0])  # of these models -ln S / D is exactly linear in D
+        return effect(D, slopes[0] - beta * D[0], protraction(task, line) * beta)
 
     def outside(self, task: VoxelTask, line: CellLine) -> str:
         """Another ion, a higher LET_d or a higher dose than the model was fitted to."""

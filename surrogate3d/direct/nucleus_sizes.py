@@ -1,8 +1,9 @@
 """Survival of a population of cells whose nuclei differ in size: the mean over a distribution of the nucleus radius.
 
 A larger nucleus of the same cell line has more domains of the same radius, and the same genome spread over them: it is
-hit by more tracks, each of which finds fewer lesions to make per domain. Rates, yields and genome are those of the cell
-line. They were calibrated for one radius, so the averaged photon response is no longer exactly the calibrated one.
+hit by more tracks, each of which finds fewer lesions to make per domain. Yields, genome and the rates a and r are those
+of the cell line. The rate b is calibrated anew (`recalibrated`), so that the population as a whole has the photon pair
+of the cell line, as it was measured.
 
 The number of domains along an axis is R_n / r_d rounded down, so survival jumps with the radius and a quadrature for
 smooth functions would err. The distribution is therefore cut into equal shares, each at its own mean radius: the mean
@@ -14,18 +15,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from surrogate3d.direct.gsm2_mc import NucleusSampler
+from surrogate3d.direct.nucleus_sampler import NucleusSampler
 from surrogate3d.direct.tally import N_BATCHES, SurvivalTally
 from surrogate3d.direct.task import VoxelTask
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.physics.gsm2 import Gsm2Parameters, n_domains
 
 Floats = npt.NDArray[np.float64]
+
+N_SIZES = 16
+"""Equal shares into which a distribution of radii is cut."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,7 @@ class NucleusSizes:
             raise ValueRangeError(f"shares must be >= 0 and add up to 1, found {self.shares}")
 
 
-def log_normal(mean_um: float, relative_width: float, n: int = 16) -> NucleusSizes:
+def log_normal(mean_um: float, relative_width: float, n: int = N_SIZES) -> NucleusSizes:
     """Log-normal distribution of radii in n equal shares, each at its mean radius.
 
     Args:
@@ -73,6 +78,7 @@ def log_normal(mean_um: float, relative_width: float, n: int = 16) -> NucleusSiz
     return NucleusSizes(tuple((mean_um * n * np.diff(below)).tolist()), (1.0 / n,) * n)
 
 
+@lru_cache(maxsize=256)
 def resized(parameters: Gsm2Parameters, R_n: float) -> Gsm2Parameters:
     """The same cell with a nucleus of another radius, um.
 
@@ -83,6 +89,23 @@ def resized(parameters: Gsm2Parameters, R_n: float) -> Gsm2Parameters:
         return parameters
     n_lateral, n_layers = n_domains(parameters.r_d, R_n)
     return replace(parameters, R_n=R_n, n_lateral=n_lateral, n_layers=n_layers)
+
+
+@lru_cache(maxsize=64)
+def recalibrated(parameters: Gsm2Parameters, sizes: NucleusSizes) -> Gsm2Parameters:
+    """The cell line with a rate b that gives the whole population the photon pair which one radius had.
+
+    In the low-dose limit of `gsm2.calibrate` alpha_x does not depend on the number of domains N, and beta_x goes as b /
+    (a + r + b) / N: the mean of 1 / N over the cells takes the place of 1 / N.
+
+    Raises:
+        ValueRangeError: no rate does, or as for `resized`.
+    """
+    inverse = sum(share / resized(parameters, R).N for R, share in zip(sizes.radii_um, sizes.shares, strict=True))
+    q = parameters.b / (parameters.a + parameters.r + parameters.b) / (parameters.N * inverse)
+    if not q < 1:
+        raise ValueRangeError(f"no pair rate gives these sizes the photon response of one, R_n {parameters.R_n:g} um")
+    return replace(parameters, b=q * (parameters.a + parameters.r) / (1 - q))
 
 
 def averaged(survival: Callable[[Gsm2Parameters], Floats], parameters: Gsm2Parameters, sizes: NucleusSizes) -> Floats:
@@ -98,6 +121,29 @@ def averaged(survival: Callable[[Gsm2Parameters], Floats], parameters: Gsm2Param
     """
     parts = [share * survival(resized(parameters, R)) for R, share in zip(sizes.radii_um, sizes.shares, strict=True)]
     return np.asarray(np.sum(parts, axis=0))
+
+
+class SizesTally:
+    """Survival of one cell line over nuclei of several sizes in equal shares, each with its own control variate.
+
+    Batch b of the jackknife is batch b of every size, so that leaving one out leaves out the same part of all.
+    """
+
+    def __init__(self, expected_q: Sequence[Floats]) -> None:
+        """Take the exact mean of q, (dose,), of each size."""
+        self._tallies = [SurvivalTally(q) for q in expected_q]
+
+    def add(self, size: int, survival: Floats, q: Floats) -> None:
+        """Add (nucleus, dose) values of one size."""
+        self._tallies[size].add(survival, q)
+
+    def estimate(self) -> tuple[Floats, Floats, Floats]:
+        """Mean survival (dose), the same without each batch (batch, dose), and its relative standard error (dose)."""
+        if len(self._tallies) == 1:
+            return self._tallies[0].estimate()
+        S, left_out, relative_se = (np.array(each) for each in zip(*(t.estimate() for t in self._tallies), strict=True))
+        mean = S.mean(axis=0)
+        return mean, left_out.mean(axis=0), np.sqrt(((S * relative_se) ** 2).sum(axis=0)) / len(S) / mean
 
 
 def survival_over_sizes(

@@ -6,20 +6,26 @@ Given the tracks, each of the N axes of the lattice has the specific energy z, a
 
 averaged over nuclei: Inaniwa and Kanematsu, Phys. Med. Biol. 2018;63:095011, doi 10.1088/1361-6560/aabede, of which the
 back end `smk` is the closed form. Nothing is cut off here in the spread of dose over nuclei.
+
+The model knows no lesions whose yield oxygen or whose number time could change, and its nucleus radius is a parameter
+fitted together with the others: conditions and a spread of nucleus sizes are refused.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.direct.closed_form import required
+from surrogate3d.direct.closed_form import WEAK_AT_LOW_LET, bin_moments, required
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
-from surrogate3d.grid import SpectrumAxes
+from surrogate3d.direct.task import VoxelResponse, VoxelTask
+from surrogate3d.direct.validity import dose_share
+from surrogate3d.errors import UnusableError
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.gsm2 import n_domains
 from surrogate3d.physics.mkm import MkmParameters
@@ -42,7 +48,22 @@ class SmkMonteCarlo(Gsm2MonteCarlo):
     """
 
     name: str = "smkm_mc"
-    version: int = 1
+    version: int = 2
+
+    follows: ClassVar[dict[str, bool]] = {"oxygen": False, "time": False}
+
+    def simulate(self, tasks: Sequence[VoxelTask], seed: int, target_se: float = 0.01) -> list[VoxelResponse]:
+        """As `Gsm2MonteCarlo.simulate`.
+
+        Raises:
+            UnusableError: moreover, a spread of nucleus sizes.
+        """
+        if self.nucleus_spread:
+            raise UnusableError(
+                f"{self.name} has one nucleus radius, that of its parameter set; found a spread of "
+                f"{self.nucleus_spread:g}; use gsm2_mc"
+            )
+        return super().simulate(tasks, seed, target_se)
 
     def parameters(self, line: CellLine) -> dict[str, Any]:
         """The `[smk]` set.
@@ -57,11 +78,19 @@ class SmkMonteCarlo(Gsm2MonteCarlo):
         parameters = required(line.smk, line, "smk")
         return parameters.r_d, parameters.R_n
 
-    def weight(self, axes: SpectrumAxes) -> Floats | None:
-        """(species, bin) 1: q is specific energy."""
-        return np.ones(axes.energy_mev_u.shape)
+    def outside(self, task: VoxelTask, line: CellLine) -> str:
+        """As `Gsm2MonteCarlo`; moreover an initial slope, alpha0 + beta0 z*, below that of photons."""
+        parameters = required(line.smk, line, "smk")
+        z_star = bin_moments(task.axes, parameters.r_d, parameters.z0).z_star
+        slope = parameters.alpha0 + parameters.beta0 * float((dose_share(task) * z_star).sum())
+        weak = WEAK_AT_LOW_LET if slope < line.alpha_x else ""
+        return "; ".join(filter(None, [super().outside(task, line), weak]))
 
-    def axis_response(self, line: CellLine) -> tuple[Floats, float]:
+    def weight(self, task: VoxelTask) -> Floats | None:
+        """(species, bin) 1: q is specific energy."""
+        return np.ones(task.axes.energy_mev_u.shape)
+
+    def axis_response(self, line: CellLine, R_n: float) -> tuple[Floats, float]:
         """As `Gsm2MonteCarlo.axis_response`."""
         return _axis_response(required(line.smk, line, "smk"))
 

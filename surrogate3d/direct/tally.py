@@ -43,7 +43,8 @@ class SurvivalTally:
         S = np.maximum(self.S.sum(axis=0) / n, np.finfo(float).tiny)
         q = self.q.sum(axis=0) / n
         var_S, cov, var_q = self.SS / n - S**2, self.Sq / n - S * q, self.qq / n - q**2
-        slope = cov / np.maximum(var_q, np.finfo(float).tiny)
+        known = var_q > 1e-12 * self.qq / n  # else no nucleus was hit, and what varies is rounding
+        slope = np.where(known, cov / np.where(known, var_q, 1.0), 0.0)
         residual = np.maximum(var_S - slope * cov, 0.0)
         S_out = np.maximum((self.S.sum(axis=0) - self.S) / part, np.finfo(float).tiny)
         q_out = (self.q.sum(axis=0) - self.q) / part

@@ -113,10 +113,10 @@ class VoxelResponse:
         RBE10: photon over ion dose for 10 % survival.
         RBE_ref: photon over ion dose at the survival of 2 Gy of ions.
         explained: dose explained by the spectrum over the voxel's dose (see `VoxelTask`).
-        n_nuclei: simulated nuclei; 0 for a deterministic back end.
+        n_nuclei: simulated nuclei, or counted events of `topas_job`; 0 for a deterministic back end.
         seed: of the campaign.
-        backend: name and version of the back end, e.g. "gsm2_mc/1", and what the cells' conditions were about, e.g.
-            "gsm2_mc/1 (oxygen)".
+        backend: name and version of the back end, e.g. "gsm2_mc/2", and what the cells' conditions were about, e.g.
+            "gsm2_mc/2 (oxygen)".
         outside: why the voxel lies outside the validity of the back end (`direct.validity`); empty when it does not.
     """
 

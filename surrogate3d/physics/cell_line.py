@@ -13,14 +13,17 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from surrogate3d.errors import ConfigError, UnknownNameError
+from surrogate3d.errors import ConfigError, UnknownNameError, ValueRangeError
 from surrogate3d.physics.gsm2 import Gsm2Parameters, calibrate
 from surrogate3d.physics.lem import LemParameters
 from surrogate3d.physics.mkm import MkmParameters, saturation_z0
+from surrogate3d.physics.oxygen import OsmkParameters
 
 _TOP = {"name": str, "species": str, "tissue": str, "alpha_x": float, "beta_x": float, "source": str}
 _GSM2 = {"r_d": float, "R_n": float, "r": float, "genome_gbp": float, "source": str}
 _MKM = {"alpha0": float, "beta0": float, "r_d": float, "R_n": float, "source": str}
+_OSMK_NUMBERS = ("alpha_L", "alpha_S", "beta0", "r_d", "R_n", "z0", "z_R", "gamma", "R_m")
+_OSMK = {**dict.fromkeys(_OSMK_NUMBERS, float), "source": str}
 _LEM = {"alpha_x": float, "beta_x": float, "D_t": float, "r_n": float, "source": str}
 
 
@@ -40,6 +43,7 @@ class CellLine:
         mkm: a classic MKM parameter set, if there is one.
         smk: an SMK parameter set, if there is one.
         lem: a LEM I parameter set, if there is one.
+        osmk: a parameter set of the SMK with oxygen effect, if there is one.
     """
 
     name: str
@@ -53,6 +57,7 @@ class CellLine:
     mkm: MkmParameters | None
     smk: MkmParameters | None
     lem: LemParameters | None = None
+    osmk: OsmkParameters | None = None
 
     @property
     def alpha_beta_x(self) -> float:
@@ -94,18 +99,23 @@ def _parse(text: str, where: str) -> CellLine:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
-    gsm2, mkm, smk, lem = (data.pop(name, None) for name in ("gsm2", "mkm", "smk", "lem"))
+    gsm2, mkm, smk, lem, osmk = (data.pop(name, None) for name in ("gsm2", "mkm", "smk", "lem", "osmk"))
     top = _checked(data, _TOP, {}, where)
     kinetics = _checked(gsm2, _GSM2, {}, f"{where} [gsm2]")
     gsm2_source = kinetics.pop("source")
     kinetics["G"] = kinetics.pop("genome_gbp")
+    try:
+        calibrated = calibrate(top["alpha_x"], top["beta_x"], **kinetics)
+    except ValueRangeError as error:
+        raise ValueRangeError(f"{where}: {error}") from error
     return CellLine(
         **top,
-        gsm2=calibrate(top["alpha_x"], top["beta_x"], **kinetics),
+        gsm2=calibrated,
         gsm2_source=gsm2_source,
         mkm=None if mkm is None else _classic(_checked(mkm, _MKM, {"z0": float}, f"{where} [mkm]")),
         smk=None if smk is None else MkmParameters(**_checked(smk, _MKM | {"z0": float}, {}, f"{where} [smk]")),
         lem=None if lem is None else LemParameters(**_checked(lem, _LEM, {}, f"{where} [lem]")),
+        osmk=None if osmk is None else OsmkParameters(**_checked(osmk, _OSMK, {"K_mmHg": float}, f"{where} [osmk]")),
     )
 
 

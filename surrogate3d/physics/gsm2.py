@@ -11,6 +11,7 @@ Lesion yields are fits to PARTRAC: Kundrat et al., Sci. Rep. 2020;10:15775, doi 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -153,6 +154,7 @@ def lattice(r_d: float, R_n: float) -> Floats:
     return best
 
 
+@lru_cache(maxsize=256)
 def n_domains(r_d: float, R_n: float) -> tuple[int, int]:
     """Number of domain axes across the nucleus and of domains along each axis, (N_lateral, n_layers)."""
     return len(lattice(r_d, R_n)), max(1, int(np.floor(R_n / r_d + 1e-9)))

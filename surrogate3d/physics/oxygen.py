@@ -29,6 +29,9 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import ValueRangeError
+from surrogate3d.grid import SpectrumAxes
+from surrogate3d.physics.gsm2 import lesion_yield
+from surrogate3d.physics.let import bin_LET
 
 Floats = npt.NDArray[np.float64]
 
@@ -112,9 +115,25 @@ def relative_yield(
     return np.asarray(OER(LET, reference_mmHg, effect) / OER(LET, pO2_mmHg, effect))
 
 
+def lesion_yields(axes: SpectrumAxes, pO2_mmHg: float) -> Floats:
+    """(species, bin) DSB sites per Gy per Gbp of the ions of a spectrum at an oxygen pressure.
+
+    Those of `gsm2.lesion_yield`, which are taken for full oxygen (`AIR_MMHG`), times `relative_yield`.
+
+    Args:
+        axes: species and energy bins; a bin is represented by the ion at its representative energy.
+        pO2_mmHg: oxygen pressure of the cells, mmHg.
+
+    Raises:
+        ValueRangeError: the pressure is negative or NaN.
+    """
+    LET = bin_LET(axes)
+    return np.asarray(lesion_yield(axes.Z[:, None], LET) * relative_yield(LET, pO2_mmHg))
+
+
 @dataclass(frozen=True)
 class OsmkParameters:
-    """One published parameter set of the OSMK (2021).
+    """One parameter set of the OSMK.
 
     Attributes:
         alpha_L: part of alpha that oxygen does not touch, 1/Gy.
@@ -127,6 +146,10 @@ class OsmkParameters:
         gamma: steepness of its decrease.
         R_m: radioresistance without oxygen at low LET.
         K_mmHg: oxygen pressure of half sensitisation, mmHg.
+        source: publication.
+
+    Raises:
+        ValueRangeError: R_m below 1, a negative coefficient, or another constant that is not positive.
     """
 
     alpha_L: float
@@ -139,6 +162,14 @@ class OsmkParameters:
     gamma: float
     R_m: float
     K_mmHg: float = 3.0
+    source: str = "Inaniwa et al., Phys. Med. Biol. 2021, doi 10.1088/1361-6560/ac29cc"
+
+    def __post_init__(self) -> None:
+        positive = (self.r_d, self.R_n, self.z0, self.z_R, self.gamma, self.K_mmHg)
+        if not (self.R_m >= 1 and min(self.alpha_L, self.alpha_S, self.beta0) >= 0 and min(positive) > 0):
+            raise ValueRangeError(
+                f"an OSMK set needs R_m >= 1, alpha_L, alpha_S and beta0 >= 0, and the others positive, found {self}"
+            )
 
 
 OSMK_2021: dict[str, OsmkParameters] = {

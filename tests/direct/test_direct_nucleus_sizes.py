@@ -1,10 +1,20 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import lognorm
 
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
-from surrogate3d.direct.nucleus_sizes import NucleusSizes, averaged, log_normal, resized, survival_over_sizes
-from surrogate3d.errors import ValueRangeError
+from surrogate3d.direct.nucleus_sizes import (
+    NucleusSizes,
+    averaged,
+    log_normal,
+    recalibrated,
+    resized,
+    survival_over_sizes,
+)
+from surrogate3d.direct.smkm_mc import SmkMonteCarlo
+from surrogate3d.errors import UnsupportedError, ValueRangeError
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.gsm2 import lattice, photon_effect
 
@@ -70,7 +80,58 @@ def test_simulated_average_agrees_with_its_parts(mono):
     assert (np.abs(survival - mean) < 4 * np.hypot(se, mean_se)).all()
 
 
+def test_the_back_end_with_a_spread_is_the_average_over_its_sizes(mono):
+    backend = Gsm2MonteCarlo(doses=DOSES, nucleus_spread=0.15, max_nuclei=1024)
+    (found,) = backend.simulate([mono(6, 30.0)], 3, 1e-9)
+    sizes = log_normal(HSG.R_n, 0.15)
+    survival, se = survival_over_sizes(mono(6, 30.0), recalibrated(HSG, sizes), sizes, DOSES, 64, 3)
+    np.testing.assert_allclose(found.survival, survival, rtol=1e-12)
+    np.testing.assert_allclose(found.survival_se, se, rtol=0.6)  # the jackknife's error is itself known to 18 %
+    assert (found.n_nuclei, found.backend) == (1024, "gsm2_mc/2 (nucleus spread 0.15)")
+
+
+def test_a_spread_reaches_its_target_and_states_its_error(mono):
+    backend = Gsm2MonteCarlo(doses=DOSES, nucleus_spread=0.15)
+    (found,) = backend.simulate([mono(6, 30.0)], 1, 0.02)
+    assert found.survival_se[1] / found.survival[1] == pytest.approx(0.02, rel=0.7)
+    few = Gsm2MonteCarlo(doses=DOSES, nucleus_spread=0.15, max_nuclei=1024)
+    answers = [few.simulate([mono(6, 30.0)], 100 * seed, 1e-9)[0] for seed in range(30)]
+    for name in ("alpha", "D10"):
+        spread = np.std([getattr(a, name) for a in answers], ddof=1)
+        stated = np.sqrt(np.mean([getattr(a, f"{name}_se") ** 2 for a in answers]))
+        assert stated == pytest.approx(spread, rel=0.4)
+
+
+def test_cell_lines_share_the_sizes_without_knowing_of_each_other(mixed):
+    backend = Gsm2MonteCarlo(doses=DOSES, nucleus_spread=0.1, max_nuclei=4096)
+    together = backend.simulate([mixed(lines=("V79", "HSG"))], 1, 0.02)
+    alone = [backend.simulate([mixed(lines=(name,))], 1, 0.02)[0] for name in ("V79", "HSG")]
+    assert together == alone
+
+
+@pytest.mark.parametrize("width", [0.05, 0.15, 0.3])
+def test_a_population_has_the_photon_pair_of_its_cell_line(width):
+    line, sizes = cell_line("HSG"), log_normal(HSG.R_n, width)
+    D = np.array([0.01, 0.5, 1.0])
+    again = recalibrated(HSG, sizes)
+    survival = averaged(lambda cell: np.exp(-photon_effect(D, cell)), again, sizes)
+    np.testing.assert_allclose(-np.log(survival), line.alpha_x * D + line.beta_x * D**2, rtol=0.01)
+    assert (again.a, again.r, again.R_n) == (HSG.a, HSG.r, HSG.R_n)
+
+
+def test_one_size_needs_no_calibration_and_some_have_none():
+    assert recalibrated(HSG, log_normal(HSG.R_n, 0.0)).b == pytest.approx(HSG.b, rel=1e-12)
+    with pytest.raises(ValueRangeError, match="no pair rate"):
+        recalibrated(replace(HSG, b=1e6), NucleusSizes((9.0, 9.1), (0.5, 0.5)))
+
+
 def test_refusals(mono):
+    with pytest.raises(ValueRangeError, match="width >= 0"):
+        Gsm2MonteCarlo(nucleus_spread=-0.1).simulate([mono(6, 30.0)], 1)
+    with pytest.raises(ValueRangeError, match="r_d <= R_n"):
+        Gsm2MonteCarlo(nucleus_spread=2.0).simulate([mono(6, 30.0)], 1)
+    with pytest.raises(UnsupportedError, match="smkm_mc has one nucleus radius"):
+        SmkMonteCarlo(nucleus_spread=0.1).simulate([mono(6, 30.0)], 1)
     with pytest.raises(ValueRangeError, match="add up to 1"):
         NucleusSizes((4.0, 5.0), (0.5, 0.4))
     with pytest.raises(ValueRangeError, match="positive radius"):

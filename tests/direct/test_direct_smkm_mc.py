@@ -66,7 +66,7 @@ def test_it_is_seeded_and_states_its_error(mono):
     assert one == same
     assert one.survival != other.survival
     assert one.n_nuclei == 512
-    assert one.backend == "smkm_mc/1"
+    assert one.backend == "smkm_mc/2"
     assert all(se > 0 for se in one.survival_se)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from surrogate3d.direct.campaign import conduct, run
+from surrogate3d.direct.closed_form import WEAK_AT_LOW_LET
 from surrogate3d.direct.ledger import Ledger, response_key
 from surrogate3d.direct.simulator import BACKENDS
 from surrogate3d.direct.task import VoxelTask
@@ -65,7 +66,7 @@ def test_smk_is_the_closed_form(Z, energy, mono):
     found, parameters = answer("smk", mono(Z, energy)), cell_line("HSG").smk
     moments = smk.moments(Z, energy, parameters)
     np.testing.assert_allclose(found.survival, smk.survival(np.array(found.doses), *moments, parameters), rtol=1e-6)
-    assert found.outside == ""
+    assert found.outside == (WEAK_AT_LOW_LET if Z < 6 else "")  # alpha0 is 0.174 1/Gy, alpha_x 0.313
 
 
 def test_smk_takes_dose_means_of_its_three_moments():
@@ -87,7 +88,7 @@ def test_smk_is_flagged_where_a_few_ions_of_high_LET_spoil_the_mixture():
     axes = SpectrumAxes(("H", "C"), np.array([[99.0, 101.0], [0.99, 1.01]]))
     pure, spoilt = (VoxelTask(np.array([[1.0], [c]]), axes, 1.0, ("HSG",)) for c in (0.0, 1e-6))
     assert bin_dose(axes, spoilt.fluence)[1] < 0.001 * bin_dose(axes, spoilt.fluence)[0]
-    assert [answer("smk", task).outside for task in (pure, spoilt)] == ["", SPOILT]
+    assert [answer("smk", task).outside for task in (pure, spoilt)] == [WEAK_AT_LOW_LET, f"{WEAK_AT_LOW_LET}; {SPOILT}"]
     (slow,), fast = BACKENDS["smkm_mc"].simulate([spoilt], 1, 0.01), answer("smk", spoilt)
     k = fast.doses.index(2.0)
     assert fast.effect[k] < 0.95 * slow.effect[k]
@@ -108,11 +109,21 @@ def test_lem1_is_the_rapid_form_mixed_by_zaider_and_rossi(mixed, mono):
     assert (found.alpha, found.beta) == pytest.approx((float(alpha), float(beta)), rel=1e-6)
 
 
-def test_lem1_is_flagged_for_protons_and_where_it_falls_below_photons(mono):
-    reasons = answer("lem1", mono(1, 250.0)).outside
-    assert "ions other than He" in reasons
-    assert "below that of photons" in reasons
+def test_lem1_refuses_protons_and_is_flagged_where_it_falls_below_photons(mono):
+    with pytest.raises(UnsupportedError, match="LEM I is for He, Li, Be, B, C, N, O, and only 0 % of the dose"):
+        answer("lem1", mono(1, 250.0))
+    axes = SpectrumAxes(("H", "He"), np.array([[499.0, 501.0], [899.0, 901.0]]))
+    fast = VoxelTask(np.array([[2.7], [1.0]]), axes, 1.0, ("chordoma",))  # 45 % of the dose from protons
+    assert answer("lem1", fast).outside.endswith("other than He, Li, Be, B, C, N, O; alpha below that of photons")
     assert answer("lem1", mono(6, 100.0)).outside == ""
+
+
+@pytest.mark.parametrize("name", ["mkm", "smk", "osmk", "smkm_mc"])
+def test_sets_that_are_weaker_than_photons_at_low_LET_are_flagged_there(name, mono):
+    (protons,), (carbon,) = (BACKENDS[name].simulate([mono(*ion)], 0, 0.1) for ion in ((1, 150.0), (6, 60.0)))
+    assert protons.outside == WEAK_AT_LOW_LET
+    assert protons.RBE10 < 1
+    assert WEAK_AT_LOW_LET not in carbon.outside
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -137,11 +148,11 @@ def test_answers_are_deterministic_without_error_and_kept_by_the_ledger(name, mi
 
 def test_a_voxel_that_the_table_cannot_answer_stops_nothing(tmp_path, mixed):
     axes = SpectrumAxes(("C", "O"), np.array([[99.0, 101.0], [99.0, 101.0]]))
-    oxygen, both = (VoxelTask(np.array([[c], [1.0]]), axes, 1.0, ("HSG",), (0, 0, int(c))) for c in (0.0, 1.0))
+    oxygen, both = (VoxelTask(np.array([[c], [1.0]]), axes, 1.0, ("HSG",), (0, 0, int(c))) for c in (0.0, 3.0))
     done = conduct([oxygen, both, mixed()], BACKENDS["zr_table"], Ledger(tmp_path), seed=0)
     (failure,) = done.failures
     assert failure.voxel == (0, 0, 0)
-    assert "the table of HSG is for H, He, Li, Be, B, C, found only O" in failure.reason
+    assert "the table of HSG is for H, He, Li, Be, B, C, and only 0 % of the dose is of that" in failure.reason
     some, all_of_it = done.responses
     assert some.outside == "more than 5 % of the dose from ions or energies that the table lacks"
     carbon = VoxelTask(np.array([[1.0], [0.0]]), axes, 1.0, ("HSG",))
@@ -150,9 +161,12 @@ def test_a_voxel_that_the_table_cannot_answer_stops_nothing(tmp_path, mixed):
     assert run([both], BACKENDS["zr_table"], Ledger(tmp_path), seed=0) == [some]  # the flag is kept
 
 
-def test_energies_beyond_the_table_are_flagged():
-    fast = VoxelTask(np.ones((1, 1)), SpectrumAxes(("H",), np.array([[600.0, 601.0]])), 1.0, ("HSG",))
-    assert "energies" in BACKENDS["zr_table"].simulate([fast])[0].outside
+def test_energies_beyond_the_table_are_flagged_and_refused_where_they_are_most_of_the_dose():
+    axes = SpectrumAxes(("H",), np.array([[300.0, 301.0, 600.0, 601.0]]))
+    some, most = (VoxelTask(np.array([[1.0, 0.0, fast]]), axes, 1.0, ("HSG",)) for fast in (0.5, 5.0))
+    assert "energies" in BACKENDS["zr_table"].simulate([some])[0].outside
+    with pytest.raises(UnsupportedError, match="the table of HSG is for"):
+        BACKENDS["zr_table"].simulate([most])
 
 
 def test_a_cell_line_without_parameters_is_refused_before_anything_is_computed(tmp_path, mixed):

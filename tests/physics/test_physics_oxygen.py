@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from surrogate3d.errors import ValueRangeError
+from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.cell_line import cell_line
-from surrogate3d.physics.gsm2 import photon_effect
+from surrogate3d.physics.gsm2 import lesion_yield, photon_effect
+from surrogate3d.physics.let import bin_LET
 from surrogate3d.physics.microdosimetry import site_moments
 from surrogate3d.physics.oxygen import (
     AIR_MMHG,
@@ -13,6 +15,7 @@ from surrogate3d.physics.oxygen import (
     OER,
     OSMK_2021,
     OxygenEffect,
+    lesion_yields,
     osmk_coefficients,
     radioresistance,
     relative_yield,
@@ -162,7 +165,19 @@ def test_radioresistance_has_its_limits():
     assert (np.diff(radioresistance(5.0, np.geomspace(0.01, 200, 40), hsg)) < 0).all()
 
 
+def test_lesion_yields_of_a_spectrum_are_those_of_its_ions_times_the_factor():
+    axes = SpectrumAxes.logarithmic(("H", "C"), n_bins=6, low_mev_u=1.0)
+    LET = bin_LET(axes)
+    expected = [lesion_yield(Z, LET[row]) * OER(LET[row], 160.0) / OER(LET[row], 2.0) for row, Z in enumerate((1, 6))]
+    np.testing.assert_allclose(lesion_yields(axes, 2.0), expected, rtol=1e-13)
+    np.testing.assert_array_equal(lesion_yields(axes, AIR_MMHG)[1], lesion_yield(6, LET[1]))
+
+
 def test_refusals():
+    with pytest.raises(ValueRangeError, match="R_m >= 1"):
+        replace(OSMK_2021["HSG"], R_m=0.5)
+    with pytest.raises(ValueRangeError, match="the others positive"):
+        replace(OSMK_2021["HSG"], z_R=0.0)
     with pytest.raises(ValueRangeError, match="oxygen pressure in mmHg"):
         OER(1.0, -0.1)
     with pytest.raises(ValueRangeError, match="LET in keV/um"):
