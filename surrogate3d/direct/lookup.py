@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
+from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.constants import K_GY
 from surrogate3d.physics.gsm2 import lesion_yield
@@ -21,6 +22,9 @@ from surrogate3d.physics.track import penumbra_radius_um, specific_energy
 Floats = npt.NDArray[np.float64]
 
 N_RINGS = 2048
+LEAST_RINGS = 32
+"""In the area of the domain: with fewer, its rim is a blur, and single tracks lose what makes them effective."""
+
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(2)
 
 
@@ -55,7 +59,16 @@ def track_table(axes: SpectrumAxes, r_d: float, b_near: float) -> TrackTable:
         axes: species and energy bins; a bin is represented by the ion at its representative energy.
         r_d: domain radius, um.
         b_near: reach beyond the domain, um.
+
+    Raises:
+        ValueRangeError: the reach is negative, or so far that the rings would be too coarse inside the domain.
     """
+    inside = N_RINGS * (r_d / (r_d + b_near)) ** 2 if b_near >= 0 else 0
+    if not inside >= LEAST_RINGS:
+        most = r_d * ((N_RINGS / LEAST_RINGS) ** 0.5 - 1)
+        raise ValueRangeError(
+            f"tracks can be followed up to {most:.3g} um beyond a domain of {r_d:g} um, found b_near = {b_near:g}"
+        )
     return _cached(axes.species, axes.edges_mev_u.tobytes(), r_d, b_near)
 
 

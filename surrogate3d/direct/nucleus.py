@@ -28,6 +28,8 @@ class Raster:
         reach: largest distance at which a track is felt individually, um.
         first: (RASTER^2 + 1,) offsets into `members`.
         members: domain indices, cell after cell.
+        corners: (cell, 2) lower corner of each cell that has members, um.
+        starts: (cell + 1,) offsets into `members` of those cells.
     """
 
     axes_um: Floats
@@ -35,6 +37,18 @@ class Raster:
     reach: float
     first: npt.NDArray[np.int32]
     members: npt.NDArray[np.int32]
+    corners: Floats
+    starts: npt.NDArray[np.int32]
+
+    @property
+    def width(self) -> float:
+        """Side of a cell, um."""
+        return 2 * self.source_radius / RASTER
+
+    @property
+    def area(self) -> float:
+        """Area of the cells that have members, um^2; a track elsewhere is felt by no domain."""
+        return len(self.corners) * self.width**2
 
 
 @lru_cache(maxsize=16)
@@ -49,7 +63,10 @@ def raster(r_d: float, R_n: float, b_near: float) -> Raster:
     near = gap[0][:, :, None] ** 2 + gap[1][:, None, :] ** 2 < reach**2  # (domain, x, y)
     cells = near.reshape(len(axes_um), -1).T
     first = np.concatenate([[0], np.cumsum(cells.sum(axis=1))]).astype(np.int32)
-    return Raster(axes_um, half, reach, first, np.nonzero(cells)[1].astype(np.int32))
+    filled = np.flatnonzero(np.diff(first))
+    corners = low[np.stack(np.divmod(filled, RASTER), axis=1)]
+    starts = np.append(first[filled], first[-1:])
+    return Raster(axes_um, half, reach, first, np.nonzero(cells)[1].astype(np.int32), corners, starts)
 
 
 @lru_cache(maxsize=64)

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 
 from surrogate3d.direct.lookup import N_RINGS, track_table
+from surrogate3d.direct.smkm_mc import SmkMonteCarlo
+from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.constants import K_GY
 from surrogate3d.physics.gsm2 import lesion_yield
@@ -56,3 +58,18 @@ def test_table_is_built_once(table):
     same = SpectrumAxes(AXES.species, AXES.edges_mev_u.copy())
     assert track_table(same, R_D, B_NEAR) is table
     assert track_table(same, R_D, 1.5) is not table
+
+
+@pytest.mark.parametrize("b_near", [20.0, -0.1, float("nan")])
+def test_a_reach_too_far_for_the_rings_is_refused(b_near, mono):
+    # 2,048 rings up to 20 um leave less than one in the area of a domain of 0.28 um: survival would double
+    with pytest.raises(ValueRangeError, match=r"up to 1\.96 um beyond a domain of 0\.28 um, found b_near"):
+        SmkMonteCarlo(b_near=b_near, max_nuclei=256).simulate([mono(6, 12.0)], 1, 1.0)
+
+
+def test_the_largest_reach_that_is_allowed_conserves_energy():
+    most = R_D * ((2048 / 32) ** 0.5 - 1)  # LEAST_RINGS in the area of the domain
+    table = track_table(AXES, R_D, most * (1 - 1e-9))
+    assert near(table) + table.far == pytest.approx(K_GY * bin_LET(AXES), rel=1e-6)
+    with pytest.raises(ValueRangeError, match="b_near"):
+        track_table(AXES, R_D, most * (1 + 1e-9))
