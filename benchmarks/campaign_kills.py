@@ -31,13 +31,13 @@ def main() -> None:
         folder, start = Path(name), time.perf_counter()
         conduct(voxels(given.voxels), Paying(), Ledger(folder / "straight"), SEED)
         straight_s, start = time.perf_counter() - start, time.perf_counter()
-        victims, paid = under_fire(folder, given.voxels, given.kills, given.seed, limit_s=1800)
+        victims, paid, _ = under_fire(folder, given.voxels, given.kills, given.seed, limit_s=1800)
         print(
             f"{given.voxels} voxels in {straight_s:.0f} s undisturbed, {time.perf_counter() - start:.0f} s under fire"
         )
         print(f"killed: {dict(sorted(Counter(victims).items()))}")
-        bound = len(victims) * WORKERS * 2 * BATCH
-        print(f"paid twice: {paid - given.voxels} voxels; in flight at the kills, at most: {bound}")
+        bound = len(victims) * WORKERS * BATCH
+        print(f"paid twice: {paid - given.voxels} voxels; being computed at the kills, at most: {bound}")
         same = Ledger(folder / "ledger").digest() == Ledger(folder / "straight").digest()
         print(f"final ledgers are {'the same bit by bit' if same else 'DIFFERENT'}")
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Protocol, runtime_checkable
 
-from surrogate3d.direct.campaign_work import Job, Work, unscalable, without_spectrum
+from surrogate3d.direct.campaign_work import Job, Work, core_seconds, unscalable, without_spectrum
 from surrogate3d.direct.ledger import Ledger, response_key
 from surrogate3d.direct.ledger_records import VoxelFailure
 from surrogate3d.direct.nucleus import known_line
@@ -14,10 +16,26 @@ from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import StoreError, ValueRangeError
 
 Progress = Callable[[int, int], None]
-Engine = Callable[[Sequence[Work], Job, Ledger, Callable[[int], None]], None]
-"""Does all the work: every answer goes into the ledger, then the number of voxels done so far is told."""
+Told = Callable[[int, float], None]
+Engine = Callable[[Sequence[Work], Job, Ledger, Told], None]
+"""Does all the work: every answer goes into the ledger, then the number of voxels done so far is told, and the CPU time
+that they took, s."""
 
 _Keys = Mapping[str, str]
+
+
+@runtime_checkable
+class CostedProgress(Protocol):
+    """A `Progress` that is also told what a campaign costs: at its start, and before each call."""
+
+    def __call__(self, done: int, total: int) -> None:
+        """Voxels done, and all."""
+
+    def cost(self, core_seconds: float, free: int) -> None:
+        """CPU time of this run so far, s; and how many of the voxels done were in the ledger before."""
+
+
+_ON_DISK_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -27,10 +45,13 @@ class Campaign:
     Attributes:
         responses: task by task, cell line by cell line, without those that failed.
         failures: first those that have no spectrum to simulate; then in the order of the tasks.
+        core_seconds: CPU time that this run took for its answers, on all cores and with external programs; that of
+            killed workers is not known.
     """
 
     responses: list[VoxelResponse]
     failures: list[VoxelFailure]
+    core_seconds: float = field(default=0.0, compare=False)
 
     def complete(self) -> list[VoxelResponse]:
         """The responses, if none is missing.
@@ -49,11 +70,27 @@ def failed(failures: Sequence[VoxelFailure], shown: int = 3) -> str:
     return f"{len(failures)} simulations failed: {'; '.join(map(str, failures[:shown]))}{more}"
 
 
-def in_process(works: Sequence[Work], job: Job, ledger: Ledger, told: Callable[[int], None]) -> None:
-    """The engine without a cluster: voxel by voxel, each on disk before the next one starts."""
-    for done, work in enumerate(works, start=1):
-        ledger.record(*job.answer(work))
-        told(done)
+def in_process(works: Sequence[Work], job: Job, ledger: Ledger, told: Told) -> None:
+    """The engine without a cluster. What is done is on disk half a second later, dear voxels before the next begins."""
+    start, done, written = core_seconds(), 0, time.monotonic()
+    responses: dict[str, VoxelResponse] = {}
+    failures: dict[str, VoxelFailure] = {}
+    try:
+        for some in job.portions(works):
+            try:
+                good, bad = job.answer_all(some)
+            except MemoryError as error:
+                good, bad = {}, {key: note for work in some for key, note in work.given_up(error)[1].items()}
+            responses |= good
+            failures |= bad
+            done += len(some)
+            if time.monotonic() - written >= _ON_DISK_S:
+                ledger.record(responses, failures)
+                responses, failures, written = {}, {}, time.monotonic()
+            told(done, core_seconds() - start)
+    finally:
+        if responses or failures:
+            ledger.record(responses, failures)
 
 
 def conduct(
@@ -77,7 +114,7 @@ def conduct(
         ledger: what is known already; every new response is added at once.
         seed: of the campaign.
         target_se: relative standard error of survival.
-        progress: called with the number of voxels done and the number of all.
+        progress: called with the number of voxels done and the number of all; a `CostedProgress` is told the cost, too.
         engine: who does the work.
 
     Raises:
@@ -89,12 +126,19 @@ def conduct(
     ledger.record({}, unfit)
     works = _missing(fit, keys, ledger)
 
-    def told(done: int) -> None:
-        if progress is not None:
-            progress(len(tasks) - len(works) + done, len(tasks))
+    free, spent = len(tasks) - len(works), 0.0
 
+    def told(done: int, core_s: float) -> None:
+        nonlocal spent
+        spent = core_s
+        if isinstance(progress, CostedProgress):
+            progress.cost(core_s, free)
+        if progress is not None and done:
+            progress(free + done, len(tasks))
+
+    told(0, 0.0)
     engine(works, Job(backend, seed, target_se), ledger, told)
-    return Campaign(_known(fit, keys, ledger), [*unfit.values(), *_failed(fit, keys, ledger)])
+    return Campaign(_known(fit, keys, ledger), [*unfit.values(), *_failed(fit, keys, ledger)], spent)
 
 
 def run(

@@ -6,9 +6,10 @@ standard library. Parquet parts would need a file per append and merging, zarr h
 process in. What SQLite does badly is an index of random keys: measured, 84,000 rows a second fell to 40,000 at ten
 million rows, as every append touches pages all over the index. So the table has no such index. It grows at its end
 only, the heads of the keys are kept beside it in blocks, and each process searches them in memory (`KeyIndex`).
-Measured on two cores that others used too (`benchmarks/ledger.py`, batches of 20,000, each synced): 115,000 rows per
-second of CPU time at first, 91,000 at ten million; by the clock 33,000 to 98,000. 574 bytes a row. Ten million rows
-were opened in 1.0 to 1.4 s, and in 2.2 s when the file was not in the page cache.
+Measured on two cores that others began to use (`benchmarks/ledger.py`, batches of 20,000, each synced), million after
+million: 84,000 rows a second by the clock at a load of 1.2, 56,000 at last at a load of 2.9, median 76,000; per second
+of CPU time 95,000 to 76,000. 574 bytes a row. Ten million rows were opened in 0.5 to 0.7 s, and in 1.4 s when the file
+was not in the page cache.
 
 Workers of a cluster do not write here: the log needs a shared memory that machines do not have. They leave parts
 (`ledger_lines`), which `Ledger` takes in when it is opened or told so. A ledger of the first schema in the same
@@ -37,6 +38,7 @@ from surrogate3d.direct.simulator import Simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import StoreError
 from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.physics.protraction import repair_rate_of
 
 FILE_NAME = "responses.sqlite"
 OLD_FILE_NAME = "responses.jsonl"
@@ -63,6 +65,8 @@ def response_key(task: VoxelTask, line: CellLine, backend: Simulator, seed: int,
     }
     if other := task.conditions.settings():  # left out otherwise: keys are those of versions that did not have them
         parts["conditions"] = other
+    if task.conditions.in_time:  # closed forms take the repair rate of GSM2 for theirs
+        parts["repair_rate"] = repair_rate_of(line.gsm2)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -167,10 +171,15 @@ class Ledger:
         if covered > self._covered:
             self._covered, self._tail = covered, []
 
-    def failures(self) -> dict[str, VoxelFailure]:
-        """Voxels that failed and have no response, by key."""
+    def failures(self, keys: Sequence[str] | None = None) -> dict[str, VoxelFailure]:
+        """Voxels that failed and have no response, by key: all, or those of the keys given."""
+        query = "SELECT key, cell_line, i, j, k, field_id, reason FROM failure"
         with understood(self.path):
-            rows = self._database.execute("SELECT key, cell_line, i, j, k, field_id, reason FROM failure ORDER BY key")
+            if keys is None:
+                rows = self._database.execute(f"{query} ORDER BY key").fetchall()
+            else:
+                found = (self._database.execute(f"{query} WHERE key = ?", (key,)).fetchone() for key in keys)
+                rows = [row for row in found if row]
             return {key: VoxelFailure(line, (i, j, k), field, why) for key, line, i, j, k, field, why in rows}
 
     def take_in_parts(self) -> int:

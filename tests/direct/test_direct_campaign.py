@@ -1,12 +1,16 @@
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from surrogate3d.direct.campaign import collect, conduct, run
+from surrogate3d.direct.conditions import Conditions
 from surrogate3d.direct.gsm2_fft import Gsm2Fft
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
 from surrogate3d.direct.ledger import Ledger
+from surrogate3d.direct.let_backends import LetModel
+from surrogate3d.direct.table_backends import Mkm, ZaiderRossiTable
 from surrogate3d.errors import StoreError, UnknownNameError, ValueRangeError
 
 FAST = Gsm2MonteCarlo(max_nuclei=512)
@@ -101,7 +105,7 @@ def test_bad_voxels_are_noted_and_stop_no_others(tmp_path, tasks):
     assert [(r.voxel[0], r.cell_line) for r in made.responses] == [(0, "HSG"), (3, "HSG"), (4, "HSG")]
     assert [(f.voxel[0], f.cell_line, f.reason) for f in made.failures] == [
         (1, "HSG", "ValueError: energy outside the tables"),
-        (2, "HSG", "ValueRangeError: the response of voxel (2, 0, 0) is not finite: effect, D10"),
+        (2, "HSG", "the response of voxel (2, 0, 0) is not finite: effect, D10"),
         (3, "V79", "FloatingPointError: no V79"),
     ]
     assert sorted(f.voxel[0] for f in Ledger(tmp_path).failures().values()) == [1, 2, 3]
@@ -183,3 +187,130 @@ def test_what_is_missing_is_not_collected(tmp_path, tasks, change):
 def test_an_unknown_cell_line_is_not_collected(tmp_path, tasks):
     with pytest.raises(UnknownNameError):
         collect([replace(tasks[0], cell_lines=("nobody",))], FAST, Ledger(tmp_path), seed=1)
+
+
+class Odd(Counting):
+    """A back end with a defect, in voxel 2 alone."""
+
+    def __init__(self, defect):
+        super().__init__()
+        self.defect = defect
+
+    def simulate(self, tasks, seed, target_se=0.01):
+        answers = super().simulate(tasks, seed, target_se)
+        return self.defect(answers) if tasks[0].voxel[0] == 2 else answers
+
+
+def out_of_memory(answers):
+    raise MemoryError("1 TB")
+
+
+DEFECTS = {
+    "nothing": (lambda answers: [], "asked for HSG and answered for nothing"),
+    "no list": (lambda answers: None, "TypeError"),
+    "too many": (lambda answers: answers * 2, "asked for HSG and answered for HSG in voxel .*, HSG in voxel"),
+    "another line": (lambda answers: [replace(answers[0], cell_line="V79")], "asked for HSG and answered for V79"),
+    "another voxel": (lambda answers: [replace(answers[0], voxel=(7, 0, 0))], r"HSG in voxel \(7, 0, 0\)"),
+    "nan": (lambda answers: [replace(answers[0], alpha=float("nan"))], "not finite: alpha"),
+    "short curve": (lambda answers: [replace(answers[0], survival=(0.5,))], "one value per dose"),
+    "text": (lambda answers: ["0.5"], "AttributeError"),
+    "memory": (out_of_memory, "MemoryError: 1 TB"),
+}
+
+
+@pytest.mark.parametrize("name", DEFECTS)
+def test_whatever_is_wrong_with_an_answer_is_that_voxels_failure_alone(tmp_path, tasks, name):
+    defect, reason = DEFECTS[name]
+    made = conduct(tasks, Odd(defect), Ledger(tmp_path), 1)
+    assert [r.voxel[0] for r in made.responses] == [0, 1, 3, 4]
+    assert [f.voxel for f in made.failures] == [(2, 0, 0)]
+    assert re.search(reason, made.failures[0].reason)
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 5e-324, -1.0])
+def test_a_spectrum_that_was_spoilt_is_that_voxels_failure_alone(tmp_path, tasks, value):
+    """A task refuses such a fluence; but its array may be written to afterwards."""
+    tasks[2].fluence[:] = value
+    made = conduct(tasks, FAST, Ledger(tmp_path), 1)
+    assert [r.voxel[0] for r in made.responses] == [0, 1, 3, 4]
+    assert [f.voxel for f in made.failures] == [(2, 0, 0)]
+    assert "dose" in made.failures[0].reason
+
+
+def test_an_ion_that_the_model_does_not_know_is_that_voxels_failure_alone(tmp_path, mono):
+    tasks = [replace(mono(Z, 100.0), voxel=(Z, 0, 0)) for Z in (1, 6)]
+    made = conduct(tasks, LetModel(name="mcnamara"), Ledger(tmp_path), 1)
+    assert [r.voxel[0] for r in made.responses] == [1]
+    assert [f.voxel[0] for f in made.failures] == [6]
+    assert "mcnamara is for H" in made.failures[0].reason
+
+
+@pytest.mark.parametrize("energy", [0.02, 5000.0])
+def test_energies_outside_of_the_validity_are_answered_or_that_voxels_failure(tmp_path, mono, energy):
+    tasks = [mono(1, 100.0), replace(mono(1, energy), voxel=(1, 0, 0))]
+    for backend in (Mkm(), ZaiderRossiTable(), LetModel(name="wedenberg")):
+        made = conduct(tasks, backend, Ledger(tmp_path), 1)
+        outside = [r for r in made.responses if r.voxel[0] == 1]
+        assert made.responses[0].voxel[0] == 0
+        assert len(outside) + len(made.failures) == 1
+
+
+def test_what_fails_for_all_cell_lines_is_not_tried_for_each(tmp_path, tasks):
+    class HopelessError(RuntimeError):
+        of_all_lines = True
+
+    def fail(answers):
+        raise HopelessError("time limit")
+
+    tasks = [replace(task, cell_lines=("HSG", "V79")) for task in tasks[2:3]]
+    backend = Odd(fail)
+    made = conduct(tasks, backend, Ledger(tmp_path), 1)
+    assert [(f.cell_line, f.reason) for f in made.failures] == [
+        (n, "HopelessError: time limit") for n in ("HSG", "V79")
+    ]
+    assert len(backend.paid) == 2  # once, for both
+
+
+class Breathing(Counting):
+    """Oxygen decides the answer, in a way that is easily told."""
+
+    def simulate(self, tasks, seed, target_se=0.01):
+        answers = super().simulate([replace(task, conditions=Conditions()) for task in tasks], seed, target_se)
+        return [replace(answers[0], RBE10=tasks[0].conditions.pO2_mmHg or 0.0)]
+
+
+def test_voxels_of_the_same_spectrum_with_other_oxygen_are_simulated_each(tmp_path, tasks):
+    """What the ledger knows by its key is put in its place only; conditions belong to the key."""
+    pressures = [None, 2.5, 40.0, 2.5]
+    todo = [
+        replace(tasks[0], conditions=Conditions(pO2_mmHg=p), voxel=(n, 0, 0), dose_gy=n + 1.0)
+        for n, p in enumerate(pressures)
+    ]
+    backend = Breathing()
+    made = conduct(todo, backend, Ledger(tmp_path), 1)
+    assert [(r.voxel[0], r.RBE10) for r in made.responses] == [(0, 0.0), (1, 2.5), (2, 40.0), (3, 2.5)]
+    assert len(backend.paid) == 3
+    first, twin = made.responses[1], made.responses[3]
+    assert replace(twin, voxel=first.voxel, explained=first.explained) == first
+    assert collect(todo[::-1], backend, Ledger(tmp_path), 1) == made.responses[::-1]
+
+
+def test_a_campaign_says_what_it_cost_also_while_it_runs(tmp_path, tasks):
+    class Watching:
+        def __init__(self):
+            self.told = []
+
+        def __call__(self, done, total):
+            self.told.append((done, total))
+
+        def cost(self, core_seconds, free):
+            self.told.append((core_seconds, free))
+
+    run(tasks[:2], FAST, Ledger(tmp_path), 1)
+    progress = Watching()
+    made = conduct(tasks, FAST, Ledger(tmp_path), 1, progress=progress)
+    assert progress.told[0] == (0.0, 2)
+    assert progress.told[2::2] == [(3, 5), (4, 5), (5, 5)]
+    spent = [core_seconds for core_seconds, _ in progress.told[1::2]]
+    assert 0 < spent[0] < spent[1] < spent[2] == made.core_seconds
+    assert conduct(tasks, FAST, Ledger(tmp_path), 1).core_seconds == 0.0

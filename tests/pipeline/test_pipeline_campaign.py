@@ -7,9 +7,11 @@ import pytest
 from synthetic import make_field
 
 from surrogate3d.direct.campaign import in_process
+from surrogate3d.direct.conditions import Conditions
 from surrogate3d.direct.ledger import Ledger
-from surrogate3d.errors import ConfigError, UnknownNameError, ValueRangeError
+from surrogate3d.errors import ConfigError, UnknownNameError, UnsupportedError, UnusableError, ValueRangeError
 from surrogate3d.pipeline.design import SimulationSettings, campaign, engine, simulate
+from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.sampling import SelectedVoxel
 
 FIELD = make_field(seed=2, tracks=4000)
@@ -42,7 +44,7 @@ def test_bad_voxels_are_reported_with_index_and_reason_and_stop_no_others(tmp_pa
     reasons = [f.reason for f in done.failures]
     assert "no fluence" in reasons[0]
     assert "finite" in reasons[1]
-    assert "IndexError" in reasons[2]
+    assert reasons[2] == f"the grid has {FIELD.grid.shape} voxels"
     assert sorted(Ledger(tmp_path).failures().values(), key=str) == sorted(done.failures, key=str)
 
 
@@ -62,7 +64,7 @@ def test_the_engine_is_this_process_unless_a_cluster_is_asked_for():
     assert engine() is in_process
     with pytest.raises(ConfigError, match="not both"):
         engine(workers=2, scheduler="tcp://127.0.0.1:8786")
-    with pytest.raises(ConfigError, match="positive"):
+    with pytest.raises(ConfigError, match=r"workers >= 0, found -1"):
         engine(workers=-1)
 
 
@@ -70,3 +72,30 @@ def test_workers_and_schedulers_are_engines_of_dask():
     pytest.importorskip("distributed", reason="Dask distributed is not installed (the extra `cluster`)")
     assert engine(workers=3).workers == 3
     assert engine(scheduler="tcp://127.0.0.1:8786").scheduler == "tcp://127.0.0.1:8786"
+
+
+def test_a_voxel_whose_spectrum_cannot_explain_its_dose_is_told_with_the_bound(tmp_path):
+    field = checked(FIELD)
+    fault = np.asarray(field.volumes["spectrum_fault"].values)
+    bad = tuple(int(n) for n in np.argwhere(fault == 3)[0])
+    done = campaign(voxels(bad, GOOD), {"F": field}, tmp_path, FAST)
+    assert [r.voxel for r in done.responses] == [GOOD]
+    (failure,) = done.failures
+    assert failure.voxel == bad
+    assert "dose and spectrum disagree: the spectrum explains 1.3" in failure.reason
+    assert "0.75 to 1.06" in failure.reason
+
+
+def test_what_cannot_work_for_any_voxel_is_refused_before_there_is_a_ledger(tmp_path):
+    with pytest.raises(ConfigError, match="standard error between 0 and 1"):
+        SimulationSettings(target_se=0.0)
+    with pytest.raises(ConfigError, match="seed >= 0"):
+        SimulationSettings(seed=-1)
+    with pytest.raises(UnsupportedError, match=r"HSG has no \[lem\] parameters"):
+        campaign(voxels(GOOD), {"F": FIELD}, tmp_path / "ledger", replace(FAST, backend="lem1"))
+    assert not (tmp_path / "ledger").exists()
+    hypoxic = {"conditions": lambda *_: Conditions(pO2_mmHg=1.0)}
+    with pytest.raises(UnusableError, match="wedenberg does not know of oxygen"):
+        campaign(voxels(GOOD), {"F": FIELD}, tmp_path / "ledger", replace(FAST, backend="wedenberg"), **hypoxic)
+    assert len(Ledger(tmp_path / "ledger")) == 0
+    assert Ledger(tmp_path / "ledger").failures() == {}
