@@ -10,6 +10,17 @@ from typing import Annotated, Literal
 import typer
 
 from surrogate3d.cli import show_design
+from surrogate3d.cli.back_end_options import (
+    Command,
+    InTime,
+    Jobs,
+    NucleusSpread,
+    Oxygen,
+    Response,
+    Scheduler,
+    TimeLimit,
+    Workers,
+)
 from surrogate3d.cli.console import answer, counting, line, working
 from surrogate3d.cli.files import read_selection, require_free, write_json
 from surrogate3d.cli.options import Backend, CellLines, Fields, Json, Overwrite, TargetSe
@@ -61,8 +72,15 @@ def simulate(
     seed: Annotated[int, typer.Option(help="Seed of the simulation.")] = 0,
     target_se: TargetSe = 0.01,
     role: Annotated[Literal["chosen", "worst", "random", "all"], typer.Option(help="Which voxels.")] = "all",
-    workers: Annotated[int, typer.Option(metavar="N", help="Processes of a local cluster; 0: this process.")] = 0,
-    scheduler: Annotated[str, typer.Option(metavar="ADDRESS", help="A running Dask scheduler instead.")] = "",
+    oxygen: Oxygen = None,
+    in_time: InTime = False,
+    nucleus_spread: NucleusSpread = 0.0,
+    command: Command = None,
+    jobs: Jobs = None,
+    time_limit: TimeLimit = None,
+    response: Response = None,
+    workers: Workers = 0,
+    scheduler: Scheduler = "",
     as_json: Json = False,
 ) -> None:
     """Simulate the selected voxels directly (dose in Gy, alpha in 1/Gy), each with its Monte Carlo standard error.
@@ -71,15 +89,25 @@ def simulate(
     that cannot be simulated are reported at the end, with exit code 1; they do not stop the others.
     """
     from surrogate3d.direct.campaign import failed
+    from surrogate3d.pipeline.back_ends import OwnRuns, conditions_for, configured
     from surrogate3d.pipeline.design import SimulationSettings, campaign, engine, read_fields
 
     chosen = read_selection(selection)
     voxels = list(chosen.voxels) if role == "all" else chosen.of_role(role)
+    if not voxels:
+        raise typer.BadParameter(f"{selection} has no voxel of the role {role}")
     settings, start = SimulationSettings(backend, tuple(cell_lines), seed, target_se), time.perf_counter()
+    model = configured(backend, seed, nucleus_spread, OwnRuns(command, jobs, time_limit, response))
+    plans, work = read_fields(fields), engine(workers, scheduler)
+    around, notes = conditions_for(plans, oxygen, in_time)
+    for note in notes:
+        line(f"note: {note}")
     with counting("simulating voxels") as progress:
-        done = campaign(voxels, read_fields(fields), ledger, settings, progress, engine(workers, scheduler))
+        done = campaign(voxels, plans, ledger, settings, progress, work, backend=model, conditions=around)
     data = {"ledger": ledger, "role": role, **show_design.simulated(settings, done.responses, len(voxels))}
-    data |= {"failed": [asdict(failure) for failure in done.failures], "seconds": time.perf_counter() - start}
+    data |= {"oxygen": notes, "in_time": in_time, "nucleus_spread": nucleus_spread}
+    data |= {"failed": [asdict(failure) for failure in done.failures]}
+    data |= {"core_seconds": done.core_seconds, "seconds": time.perf_counter() - start}
     answer("simulate", data, as_json, show_design.simulation)
     if done.failures:
         line(f"error: {failed(done.failures)}")

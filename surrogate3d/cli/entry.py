@@ -17,13 +17,16 @@ import typer
 
 import surrogate3d
 from surrogate3d.cli import (
+    cell_line_commands,
     combine_commands,
     design_commands,
     dicom_commands,
+    direct_command,
     field_commands,
     judge_commands,
     let_command,
     model_commands,
+    nano_command,
     topas_commands,
     tour_commands,
 )
@@ -47,12 +50,15 @@ app = typer.Typer(
 for module in (
     field_commands,
     let_command,
+    nano_command,
     combine_commands,
     topas_commands,
     dicom_commands,
     design_commands,
+    direct_command,
     model_commands,
     judge_commands,
+    cell_line_commands,
     tour_commands,
 ):
     module.register(app)

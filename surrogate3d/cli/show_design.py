@@ -53,6 +53,12 @@ def simulated(settings: SimulationSettings, responses: Sequence[VoxelResponse], 
         "voxels": n_voxels,
         "responses": len(responses),
         "outside": dict(Counter(r.outside for r in responses if r.outside)),
+        "outside_voxels": [
+            {"voxel": r.voxel, "field_id": r.field_id, "cell_line": r.cell_line, "reason": r.outside}
+            for r in responses
+            if r.outside
+        ],
+        "extrapolated_D10": sum(r.doses[-1] < r.D10 for r in responses),
         "results": {name: {key: _range(rows, key) for key in _SHOWN} for name, rows in lines.items()},
     }
 
@@ -78,5 +84,13 @@ def simulation(data: Mapping[str, Any]) -> None:
             error = row["median_relative_se"]
             table.add_row(name, key, row["unit"], *ends, "-" if error is None else f"{100 * error:.2g} %")
     words = f"{data['voxels']} voxels with {data['backend']} in {data['seconds']:.1f} s; ledger: {data['ledger']}"
-    outside = [f"{n} responses outside the validity of {data['backend']}: {why}" for why, n in data["outside"].items()]
-    show(table, words, *outside)
+    show(table, words, *(_outside(data, why, n) for why, n in data["outside"].items()))
+    if data["extrapolated_D10"]:
+        show(f"D10 and RBE10 of {data['extrapolated_D10']} responses are extrapolated beyond the simulated doses")
+
+
+def _outside(data: Mapping[str, Any], why: str, n: int, shown: int = 5) -> str:
+    """How many responses are outside for a reason, and the first of their voxels."""
+    voxels = [str(tuple(each["voxel"])) for each in data["outside_voxels"] if each["reason"] == why]
+    listed = ", ".join(dict.fromkeys(voxels[:shown])) + (", ..." if n > shown else "")
+    return f"{n} responses outside the validity of {data['backend']}: {why}; voxels {listed}"

@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 import typer
 
-from surrogate3d.cli import scorers_command, show_topas
+from surrogate3d.cli import scorers_command, show_topas, topas_jobs_command
 from surrogate3d.cli.console import answer, working
 from surrogate3d.cli.options import Json, Overwrite, words
 
 topas_app = typer.Typer(
     name="topas",
-    help="Single files of TOPAS: what they are, as images, and the scorers to write them.",
+    help="Single files of TOPAS: what they are, as images; scorers and microdosimetry jobs to be run by TOPAS.",
     no_args_is_help=True,
 )
 _CURVED = "Cylinders and spheres"
@@ -134,3 +134,4 @@ def _numbers(text: str, n: int, what: str) -> list[float]:
 topas_app.command(epilog="Example: surrogate3d topas info Dose.binheader ySpecfile.txt --json")(info)
 topas_app.command(epilog="Example: surrogate3d topas image LET.csv --parameters run.txt -o let.nii.gz")(image)
 scorers_command.register(topas_app)
+topas_jobs_command.register(topas_app)

@@ -52,6 +52,8 @@ _ROWS = (
     ("BED", "BED", "Gy", "biologically effective dose of photons, D_RBE (1 + D_RBE per fraction / (alpha_x / beta_x))"),
     ("EQD2", "EQD2", "Gy", "photon dose in fractions of 2 Gy with the same BED"),
     ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE_ref (surrogate, not Monte Carlo)"),
+    ("RBE_se", "se(RBE)", "1", "Monte Carlo standard error of RBE_ref (direct simulation)"),
+    ("outside", "outside", "1", "1 where a direct simulation lies outside the validity of its back end"),
     ("explained", "K sum(Phi L) / D", "1", "dose to water that the spectra explain over the scored dose"),
     (
         "explained_corrected",
@@ -62,6 +64,23 @@ _ROWS = (
     ("LET_d_spectra", "LET_d (spectra)", "keV/um", "dose-averaged LET from the spectra, by its LetDefinition"),
     ("LET_t_spectra", "LET_t (spectra)", "keV/um", "track-averaged LET from the spectra, by its LetDefinition"),
     (
+        "M1",
+        "M_1",
+        "1",
+        "mean ionisation cluster size in a nanometre site, dose-weighted; site and convention with the map",
+    ),
+    ("F1", "F_1", "1", "probability of 1 or more ionisations in a nanometre site, dose-weighted"),
+    ("F2", "F_2", "1", "probability of 2 or more ionisations in a nanometre site, dose-weighted"),
+    ("F3", "F_3", "1", "probability of 3 or more ionisations in a nanometre site, dose-weighted"),
+    (
+        "DSB_site_yield",
+        "Y(DSB sites)",
+        "1/Gy/Gbp",
+        "DSB sites, clustered DSB counted once, dose-weighted (PARTRAC fits)",
+    ),
+    ("DSB_yield", "Y(DSB)", "1/Gy/Gbp", "DNA double-strand breaks, dose-weighted (PARTRAC fits)"),
+    ("complex_DSB_yield", "Y(complex DSB)", "1/Gy/Gbp", "clustered double-strand breaks, dose-weighted (PARTRAC fits)"),
+    (
         "spectrum_fault",
         "spectrum fault",
         "1",
@@ -70,7 +89,12 @@ _ROWS = (
     ("structure", "structure", "1", "fraction of the voxel inside the structure"),
     ("density", "rho", "g/cm3", "mass density"),
     ("HU", "HU", "HU", "CT number"),
-    ("mask", "mask", "1", "1 where the surrogate answers, 0 where the dose is too low to say"),
+    (
+        "mask",
+        "mask",
+        "1",
+        "1 where there is an answer, 0 where dose or spectrum do not allow one",
+    ),
     (
         "out_of_domain",
         "out of domain",

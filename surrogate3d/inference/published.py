@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Floats = npt.NDArray[np.float64]
 
-ALWAYS = ("RBE_ref", "mask")
+ALWAYS = ("RBE_ref", "mask", "outside")
 """Maps that need no absolute dose."""
 
 PRESCRIBED = ("RBE", "D_RBE", "BED", "EQD2", "survival", "effect")
@@ -36,6 +36,12 @@ MIN_DOSE_FRACTION = 0.05
 
 MAX_PROTON_LET_D = 20.0
 """keV/um; above it proton cell data are scarce, and the fits are extrapolations."""
+
+LARGEST_LET_D = {"H": MAX_PROTON_LET_D, "He": 200.0}
+"""keV/um, by ion, beyond which a voxel is outside the validity of its models, as of `direct.let_backends`."""
+
+LARGEST_DOSE_GY = 10.0
+"""Of a fraction, beyond which it is, too."""
 
 
 class Publication(NamedTuple):
@@ -110,9 +116,13 @@ def predict_published(
     model = PUBLISHED_MODELS[model_name]
     RBE = {name: model(dose, LET[mask], line.alpha_x, line.beta_x) for name, dose in doses.items()}
     values = {**RBE, **_consequences(RBE["RBE"] * D, line, fractionation.fractions)}
-    volumes = {name: _spread(values[name], mask) for name in names if name != "mask"}
+    volumes = {name: _spread(values[name], mask) for name in names if name not in ("mask", "outside")}
     if "mask" in names:
         volumes["mask"] = mask.astype(np.float32)
+    if "outside" in names:
+        far = LET[mask] > LARGEST_LET_D[PUBLICATIONS[model_name].ion]
+        far |= (field.prescription is not None) & (D > LARGEST_DOSE_GY)
+        volumes["outside"] = _spread(far.astype(float), mask)
     return VolumeSet(field.grid, {name: Volume(field.grid, volumes[name], quantity(name)) for name in names})
 
 

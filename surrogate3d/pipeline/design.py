@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +11,24 @@ import numpy.typing as npt
 
 from surrogate3d.direct.campaign import Campaign, Engine, collect, conduct, in_process
 from surrogate3d.direct.campaign_work import without_spectrum
+from surrogate3d.direct.conditions import ACUTE, Conditions
 from surrogate3d.direct.ledger import Ledger
 from surrogate3d.direct.ledger_records import VoxelFailure
-from surrogate3d.direct.simulator import simulator
+from surrogate3d.direct.nucleus import known_line
+from surrogate3d.direct.simulator import Simulator, simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
-from surrogate3d.errors import ConfigError, Surrogate3dError, UnknownNameError
+from surrogate3d.errors import ConfigError, Surrogate3dError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import SPECIES_Z, Field
 from surrogate3d.io.field_store import field_id, read_field
+from surrogate3d.physics.explained import FAULTS, HIGHEST, LOWEST
 from surrogate3d.physics.let import bin_dose
 from surrogate3d.physics.pooling import pool_grouped
+from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.sampling import PlanFeatures, SelectedVoxel, Selection, select
 
 Progress = Callable[[int, int], None]
+ConditionsOf = Callable[[str, Field, tuple[int, int, int]], Conditions]
+"""Conditions of the cells, by the id of a field, the field, and the index of a voxel."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,13 @@ class SimulationSettings:
     """What a direct simulation depends on, beside the voxel.
 
     Attributes:
-        backend: key of `direct.simulator.BACKENDS`.
+        backend: as of `direct.simulator.simulator`: a name, or the path of a table.
         cell_lines: names.
         seed: of the campaign.
         target_se: relative standard error of survival at which a voxel is done.
+
+    Raises:
+        ConfigError: an error that is not between 0 and 1, or a negative seed.
     """
 
     backend: str = "gsm2_mc"
@@ -41,10 +50,17 @@ class SimulationSettings:
     seed: int = 0
     target_se: float = 0.01
 
+    def __post_init__(self) -> None:
+        if not 0 < self.target_se < 1 or self.seed < 0:
+            raise ConfigError(
+                f"a simulation needs a relative standard error between 0 and 1 and a seed >= 0, found "
+                f"{self.target_se:g} and {self.seed}"
+            )
+
 
 def read_fields(paths: Sequence[Path]) -> dict[str, Field]:
-    """Fields by their id, in order."""
-    return {field_id(path): read_field(path) for path in paths}
+    """Fields by their id, in order, `checked`."""
+    return {field_id(path): checked(read_field(path)) for path in paths}
 
 
 def features(
@@ -52,7 +68,7 @@ def features(
 ) -> PlanFeatures:
     """What the choice is based on: grouped-pooled dose fractions of `species` (zero where not scored), and dose."""
     axes, fluence = field.spectra.axes, field.spectra.fluence
-    mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (fluence.sum(axis=(0, 1)) > 0)
+    mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (fluence.sum(axis=(0, 1)) > 0) & _sound(field)
     mask = mask if within is None else mask & within
     scored = pool_grouped(bin_dose(axes, fluence), axes, field.beam_axis)[:, :, mask]
     fractions = np.zeros((len(species), *scored.shape[1:]), dtype=np.float32)
@@ -98,11 +114,33 @@ def tasks(voxels: Sequence[SelectedVoxel], fields: Mapping[str, Field], cell_lin
     return [voxel_task(_field_of(v, fields), v.voxel, cell_lines, v.field_id) for v in voxels]
 
 
-def voxel_task(field: Field, voxel: tuple[int, int, int], cell_lines: tuple[str, ...], name: str) -> VoxelTask:
+def voxel_task(
+    field: Field, voxel: tuple[int, int, int], cell_lines: tuple[str, ...], name: str, conditions: Conditions = ACUTE
+) -> VoxelTask:
     """The simulation task of one voxel."""
     i, j, k = voxel
+    if not all(0 <= index < n for index, n in zip(voxel, field.grid.shape, strict=True)):
+        raise ValueRangeError(f"voxel {voxel} of field {name!r}: the grid has {field.grid.shape} voxels")
     fluence = field.spectra.fluence[:, :, i, j, k]
-    return VoxelTask(fluence, field.spectra.axes, float(field.dose[voxel]), cell_lines, voxel, name)
+    return VoxelTask(fluence, field.spectra.axes, float(field.dose[voxel]), cell_lines, voxel, name, conditions)
+
+
+def fault_of(field: Field, voxel: tuple[int, int, int]) -> str:
+    """Why the spectrum of a voxel is no account of its dose; empty if it is, or if the field was not `checked`."""
+    if "spectrum_fault" not in field.volumes or not field.volumes["spectrum_fault"].values[voxel] > 0:
+        return ""
+    fault, ratio = (field.volumes[name].values[voxel] for name in ("spectrum_fault", "explained_corrected"))
+    return (
+        f"dose and spectrum disagree: the spectrum explains {ratio:.3g} of the dose, and {LOWEST:g} to {HIGHEST:g} "
+        f"beside the noise of its tracks is sound ({FAULTS[int(fault)]})"
+    )
+
+
+def _sound(field: Field) -> npt.NDArray[np.bool_]:
+    """(i, j, k) where the spectrum can explain the dose, as far as that was checked."""
+    if "spectrum_fault" not in field.volumes:
+        return np.ones(field.grid.shape, dtype=bool)
+    return ~np.asarray(field.volumes["spectrum_fault"].values > 0)
 
 
 def _field_of(voxel: SelectedVoxel, fields: Mapping[str, Field]) -> Field:
@@ -125,10 +163,10 @@ def engine(workers: int = 0, scheduler: str = "") -> Engine:
         ConfigError: both are given, or `workers` is negative.
         UnsupportedError: a cluster is asked for and Dask distributed is not installed.
     """
-    if workers < 0 or (workers and scheduler):
-        raise ConfigError(
-            f"give a positive number of workers or a scheduler, not both; found {workers} and {scheduler!r}"
-        )
+    if workers < 0:
+        raise ConfigError(f"expected a number of workers >= 0, found {workers}")
+    if workers and scheduler:
+        raise ConfigError(f"give workers or a scheduler, not both; found {workers} and {scheduler}")
     if not workers and not scheduler:
         return in_process
     from surrogate3d.direct.campaign_dask import DaskEngine
@@ -143,6 +181,9 @@ def campaign(
     settings: SimulationSettings,
     progress: Progress | None = None,
     engine: Engine = in_process,
+    *,
+    backend: Simulator | None = None,
+    conditions: ConditionsOf | None = None,
 ) -> Campaign:
     """Simulate voxels directly; what the ledger has is not paid for again, and one that fails does not stop the others.
 
@@ -153,6 +194,8 @@ def campaign(
         settings: of the simulation.
         progress: called with the number of voxels done and the number of all.
         engine: from `engine`.
+        backend: that of the settings, with further settings of its own.
+        conditions: of the cells in each voxel; those of the calibration if not given.
 
     Returns:
         Responses, and failures with index and reason, which the ledger notes too.
@@ -161,19 +204,27 @@ def campaign(
         UnknownNameError: a voxel belongs to a field that was not given, or back end or cell line is not known.
         StoreError: the ledger cannot be read or written, or the cluster is lost.
     """
+    chosen = backend or simulator(settings.backend)
+    for name in settings.cell_lines:
+        chosen.parameters(known_line(name))  # refused before there is a ledger, or a voxel is touched
     todo: list[VoxelTask] = []
     unfit: dict[str, VoxelFailure] = {}
     for voxel in voxels:
         field = _field_of(voxel, fields)
         try:
-            todo.append(voxel_task(field, voxel.voxel, settings.cell_lines, voxel.field_id))
+            around = conditions(voxel.field_id, field, voxel.voxel) if conditions else ACUTE
+            task = voxel_task(field, voxel.voxel, settings.cell_lines, voxel.field_id, around)
+            if reason := fault_of(field, voxel.voxel):
+                raise ValueRangeError(reason)
+            todo.append(task)
         except (Surrogate3dError, IndexError) as error:
-            reason = f"{type(error).__name__}: {error}"
+            where = f"voxel {voxel.voxel} of field {voxel.field_id!r}"
+            reason = str(error).removeprefix(where).lstrip(" :,")
             unfit |= without_spectrum(voxel.field_id, voxel.voxel, settings.cell_lines, reason)
-    backend, store = simulator(settings.backend), Ledger(ledger)
+    store = Ledger(ledger)
     store.record({}, unfit)
-    done = conduct(todo, backend, store, settings.seed, settings.target_se, progress, engine)
-    return Campaign(done.responses, [*unfit.values(), *done.failures])
+    done = conduct(todo, chosen, store, settings.seed, settings.target_se, progress, engine)
+    return replace(done, failures=[*unfit.values(), *done.failures])
 
 
 def simulate(

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-import surrogate3d
 from surrogate3d.errors import UnknownNameError
-from surrogate3d.grid import DoseField, Field, VolumeSet
+from surrogate3d.grid import Field, VolumeSet
 from surrogate3d.inference.curves import CurveMap, faulty, irradiated, predict_curves
-from surrogate3d.inference.maps import PRESCRIBED, Fractionation, derive_maps, wanted
+from surrogate3d.inference.maps import Fractionation, derive_maps, wanted
 from surrogate3d.inference.published import PUBLICATIONS, answered, predict_published, reduced_metadata
 from surrogate3d.io.field_store import field_id, read_dose_field, read_field
 from surrogate3d.io.images import write_maps
 from surrogate3d.model.bundle import Surrogate, load_bundle
 from surrogate3d.physics.cell_line import CellLine
+from surrogate3d.pipeline.map_summary import common, largest_dose_gy, refused, value_range
 from surrogate3d.pipeline.models import resolve, shipped
 
 
@@ -123,7 +121,7 @@ def predict_store(
         "voxels_with_faulty_spectrum": int((faulty(field) & irradiated(field)).sum()),
         "largest_dose_per_fraction_gy": largest_dose_gy(field, fractionation),
         "refused": refused(maps.volumes, field),
-        "ranges": {name: _range(volume.values[mask]) for name, volume in maps.volumes.items()},
+        "ranges": {name: value_range(volume.values[mask]) for name, volume in maps.volumes.items()},
     }
 
 
@@ -145,7 +143,7 @@ def predict_published_store(
     field, start = read_dose_field(path), time.perf_counter()
     volumes = predict_published(field, model, line, fractionation, names)
     seconds = time.perf_counter() - start
-    about = {**_common(field, field_id(path), line, fractionation), **reduced_metadata(field, model, line)}
+    about = {**common(field, field_id(path), line, fractionation), **reduced_metadata(field, model, line)}
     files = write_maps(volumes, output, formats, about, overwrite=overwrite)
     mask = answered(field, model)
     return {
@@ -161,16 +159,8 @@ def predict_published_store(
         "voxels_with_faulty_spectrum": 0,
         "largest_dose_per_fraction_gy": largest_dose_gy(field, fractionation),
         "refused": refused(volumes, field),
-        "ranges": {name: _range(volume.values[mask]) for name, volume in volumes.items()},
+        "ranges": {name: value_range(volume.values[mask]) for name, volume in volumes.items()},
     }
-
-
-def refused(volumes: VolumeSet, field: DoseField) -> dict[str, str]:
-    """Maps that were left out, each with the reason."""
-    if field.prescription is not None:
-        return {}
-    reason = "the field has no prescription; convert with --prescribe or --dose-scale"
-    return {name: reason for name in PRESCRIBED if name not in volumes}
 
 
 def metadata(
@@ -178,30 +168,7 @@ def metadata(
 ) -> dict[str, Any]:
     """What every map stands under, for sidecars and summaries."""
     return {
-        **_common(field, name, line, fractionation),
+        **common(field, name, line, fractionation),
         "bundle_id": surrogate.bundle_id,
         "unexplained_dose": "dose that the spectra do not explain is taken to act like the dose that they do explain",
     }
-
-
-def _common(field: DoseField, name: str, line: CellLine, fractionation: Fractionation) -> dict[str, Any]:
-    return {
-        "field_id": name,
-        "cell_line": {"name": line.name, "alpha_x": line.alpha_x, "beta_x": line.beta_x, "source": line.source},
-        "fraction_dose_gy": fractionation.fraction_dose_gy,
-        "fractions": fractionation.fractions,
-        "dose": field.dose_name,
-        "prescription": field.prescription.statement if field.prescription else None,
-        "surrogate3d_version": surrogate3d.__version__,
-    }
-
-
-def _range(values: np.ndarray[Any, Any]) -> dict[str, float]:
-    known = values[np.isfinite(values)]
-    low, median, high = np.percentile(known, [0, 50, 100]) if known.size else (float("nan"),) * 3
-    return {"minimum": float(low), "median": float(median), "maximum": float(high)}
-
-
-def largest_dose_gy(field: DoseField, fractionation: Fractionation) -> float | None:
-    """Of a fraction; to be compared with the fraction dose where no prescription says it. None in arbitrary scale."""
-    return float(np.nanmax(field.dose)) / fractionation.fractions if field.prescription else None

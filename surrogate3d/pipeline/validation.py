@@ -14,7 +14,7 @@ import numpy.typing as npt
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.errors import QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import Field
-from surrogate3d.inference.curves import CurveMap, predict_curves
+from surrogate3d.inference.curves import CurveMap, faulty, predict_curves
 from surrogate3d.inference.maps import Fractionation, derive_maps, require_on_ladder
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
@@ -135,6 +135,7 @@ def validate(
     seen = _seen_voxels(surrogate, low, reference)
     parts = regions(reference.dose, reference.beam_axis, reference.beam_sign, reference.grid.spacing_mm)
     evaluated = np.logical_or.reduce(list(parts.values())) & (reference.spectra.fluence.sum(axis=(0, 1)) > 0)
+    evaluated &= ~faulty(reference)  # nothing follows from such a spectrum, nor is it simulated
     judged = _judged(curves.mask & evaluated, seen)
     voxels = _draw(judged, settings) if settings.truth == "gsm2_mc" else np.argwhere(judged)
     start = time.perf_counter()

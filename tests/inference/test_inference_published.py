@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from surrogate3d.direct import let_backends
 from surrogate3d.errors import (
     PrescriptionError,
     QuantityError,
@@ -20,6 +21,8 @@ from surrogate3d.inference.maps import PRESCRIBED as MAPS_PRESCRIBED
 from surrogate3d.inference.maps import Fractionation
 from surrogate3d.inference.published import (
     ALWAYS,
+    LARGEST_DOSE_GY,
+    LARGEST_LET_D,
     MIN_DOSE_FRACTION,
     PRESCRIBED,
     PUBLICATIONS,
@@ -100,6 +103,18 @@ def test_a_hand_calculated_voxel():
     found = predict_published(make_field(), "wedenberg", LINE, Fractionation(2.0))["RBE_ref"].values[-1, -1, -1]
     expected = (np.sqrt(25.9023 + 40.71544 * 2.02330 + 16) - 5.08943) / 4
     assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_voxels_outside_the_validity_of_the_model_are_flagged_in_a_map():
+    back_ends = {"H": let_backends.PROTONS, "He": let_backends.HELIUM}  # of the same models, on spectra
+    assert {ion: validity.largest_LET_d for ion, validity in back_ends.items()} == LARGEST_LET_D
+    assert {validity.largest_dose for validity in back_ends.values()} == {LARGEST_DOSE_GY}
+    field = make_field(LET=np.where(np.isnan(L), np.nan, L + 9.0))
+    maps = predict_published(field, "wedenberg", LINE, Fractionation(2.0))
+    mask, outside = maps["mask"].values == 1, maps["outside"].values
+    np.testing.assert_array_equal(outside[mask], (L[mask] + 9.0 > 20) | (D[mask] > 10))
+    assert 0 < outside[mask].sum() < mask.sum()
+    assert np.isnan(outside[~mask]).all()
 
 
 def test_constant_needs_no_let():

@@ -15,7 +15,8 @@ from surrogate3d.inference.maps import ALWAYS, PRESCRIBED, Fractionation, derive
 from surrogate3d.io.field_store import write_field
 from surrogate3d.model.bundle import save_bundle
 from surrogate3d.physics.rbe import wedenberg
-from surrogate3d.pipeline.prediction import metadata, predict, predict_by_name, predict_store, refused
+from surrogate3d.pipeline.map_summary import refused
+from surrogate3d.pipeline.prediction import metadata, predict, predict_by_name, predict_store
 
 FIELD = make_field(seed=5)
 SURROGATE = replace(make_surrogate(FIELD), bundle_id="b" * 64)
@@ -124,7 +125,7 @@ def test_a_published_model_tells_what_it_leaves_out(tmp_path):
     write_field(reduced(None), tmp_path / "a.field.zarr")
     about = predict_by_name(tmp_path / "a.field.zarr", "constant", LINE, Fractionation(2.0), tmp_path / "maps")
     assert set(about["refused"]) == set(PRESCRIBED)
-    assert set(about["ranges"]) == {"RBE_ref", "mask"}
+    assert set(about["ranges"]) == {"RBE_ref", "mask", "outside"}
 
 
 def test_a_store_with_spectra_may_be_answered_by_a_published_model(tmp_path):

@@ -1,0 +1,46 @@
+"""What every map of a field stands under, and what is said of maps that were made or left out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import surrogate3d
+from surrogate3d.grid import DoseField, VolumeSet
+from surrogate3d.inference.maps import PRESCRIBED, Fractionation
+from surrogate3d.physics.cell_line import CellLine
+
+
+def common(field: DoseField, name: str, line: CellLine, fractionation: Fractionation) -> dict[str, Any]:
+    """Of all maps of a field, whatever made them."""
+    return {
+        "field_id": name,
+        "cell_line": {"name": line.name, "alpha_x": line.alpha_x, "beta_x": line.beta_x, "source": line.source},
+        "fraction_dose_gy": fractionation.fraction_dose_gy,
+        "fractions": fractionation.fractions,
+        "dose": field.dose_name,
+        "prescription": field.prescription.statement if field.prescription else None,
+        "surrogate3d_version": surrogate3d.__version__,
+    }
+
+
+def value_range(values: npt.NDArray[np.floating]) -> dict[str, float]:
+    """Range of the values that are known."""
+    known = values[np.isfinite(values)]
+    low, median, high = np.percentile(known, [0, 50, 100]) if known.size else (float("nan"),) * 3
+    return {"minimum": float(low), "median": float(median), "maximum": float(high)}
+
+
+def refused(volumes: VolumeSet, field: DoseField) -> dict[str, str]:
+    """Maps that were left out, each with the reason."""
+    if field.prescription is not None:
+        return {}
+    reason = "the field has no prescription; convert with --prescribe or --dose-scale"
+    return {name: reason for name in PRESCRIBED if name not in volumes}
+
+
+def largest_dose_gy(field: DoseField, fractionation: Fractionation) -> float | None:
+    """Of a fraction; to be compared with the fraction dose where no prescription says it. None in arbitrary scale."""
+    return float(np.nanmax(field.dose)) / fractionation.fractions if field.prescription else None
