@@ -102,7 +102,7 @@ def predict(
     Always alpha (1/Gy), beta (1/Gy^2), RBE10, and RBE_ref at --fraction-dose (Gy) in every voxel. With a prescription
     also RBE, D_RBE (Gy, RBE-weighted), BED and EQD2 (Gy), survival and -ln S at the voxel's own dose; a field without
     one refuses them. A published model (constant, mcnamara, wedenberg, carabe, rorvik, mairani) needs dose and LET_d
-    only, and makes RBE_ref and what needs a prescription.
+    only, and makes RBE_ref, outside (its validity) and what needs a prescription.
     """
     require_free(output, overwrite)
     from surrogate3d.inference.maps import Fractionation
