@@ -16,6 +16,7 @@ from surrogate3d.direct.table_backends import LemOne, Mkm, Smk, ZaiderRossiTable
 from surrogate3d.direct.tabulated import tabulated
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.direct.topas_job import TopasJob
+from surrogate3d.direct.zr_over import zr_over
 from surrogate3d.errors import UnknownNameError
 from surrogate3d.physics.cell_line import CellLine
 
@@ -85,14 +86,18 @@ def simulator(name: str) -> Simulator:
     """Look a back end up.
 
     Args:
-        name: in the table; or the path of a user's own table of alpha and beta, as of `tabulated.tabulated`.
+        name: in the table; "zr_table:NAME" for `zr_table` over another back end; or the path of a user's own table of
+            alpha and beta, as of `tabulated.tabulated`.
 
     Raises:
         UnknownNameError: the name is not in the table, nor is there such a file.
         StoreError, FormatError, QuantityError, ValueRangeError: the file is no such table.
+        UnusableError: as `zr_over.zr_over`.
     """
     if name in BACKENDS:
         return BACKENDS[name]
+    if name.startswith("zr_table:"):
+        return zr_over(simulator(name.removeprefix("zr_table:")))
     if Path(name).is_file() or Path(name.partition("#")[0]).is_file():
         return tabulated(name)
     raise UnknownNameError(f"unknown back end {name!r}, nor a file; known: {', '.join(BACKENDS)}")

@@ -88,26 +88,35 @@ class ZaiderRossiTable(ClosedForm):
 
     def effects(self, task: VoxelTask, line: CellLine) -> Floats:
         """-ln S of the mixed alpha and beta."""
-        table, known = _table(line.name), self._known(task, line)
+        table = self.table(task, line)
         require_most(task, self._covered(task, line), f"the table of {line.name}", table.species)
-        alpha, beta = zr_table(_part(task.axes, known), task.fluence_per_gy[known], table)
+        alpha, beta = self.mixed(task, line)
         return effect(self.doses, alpha, protraction(task, line) * beta)
+
+    def mixed(self, task: VoxelTask, line: CellLine) -> tuple[Floats, Floats]:
+        """Alpha (1/Gy) and beta (1/Gy^2) of the ions that the table has."""
+        known = self._known(task, line)
+        return zr_table(_part(task.axes, known), task.fluence_per_gy[known], self.table(task, line))
 
     def outside(self, task: VoxelTask, line: CellLine) -> str:
         """Ions that the table lacks, or energies beyond it."""
         reason = f"more than {100 * (1 - LEAST_COVERAGE):.0f} % of the dose from ions or energies that the table lacks"
         return reason if self._covered(task, line) < LEAST_COVERAGE else ""
 
+    def table(self, task: VoxelTask, line: CellLine) -> MonoTable:
+        """Alpha and beta of ions of one energy."""
+        return _table(line.name)
+
     def _known(self, task: VoxelTask, line: CellLine) -> npt.NDArray[np.bool_]:
         """(species,) whether the table has them."""
-        return np.isin(task.axes.species, _table(line.name).species)
+        return np.isin(task.axes.species, self.table(task, line).species)
 
     def _covered(self, task: VoxelTask, line: CellLine) -> float:
         """Share of the dose that is of ions and energies of the table."""
         share, known = dose_share(task), self._known(task, line)
         if not share[known].any():
             return 0.0
-        return float(_table(line.name).coverage(_part(task.axes, known), share[known]) * share[known].sum())
+        return float(self.table(task, line).coverage(_part(task.axes, known), share[known]) * share[known].sum())
 
 
 @dataclass(frozen=True)
