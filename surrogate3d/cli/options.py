@@ -13,14 +13,29 @@ Fields = Annotated[
     list[Path], typer.Argument(metavar="FIELD...", help="Field stores (*.field.zarr).", show_default=False)
 ]
 CellLine = Annotated[
-    str, typer.Option("--cell-line", metavar="NAME", help="Cell line: a shipped name such as HSG.", show_default=False)
+    str,
+    typer.Option(
+        "--cell-line",
+        metavar="NAME",
+        help="Cell line: a shipped name such as HSG, or your own .toml file.",
+        show_default=False,
+    ),
 ]
 CellLines = Annotated[
     list[str],
-    typer.Option("--cell-line", metavar="NAME", help="Cell line, such as HSG; may be repeated.", show_default=False),
+    typer.Option(
+        "--cell-line",
+        metavar="NAME",
+        help="Cell line, such as HSG, or your own .toml file; may be repeated.",
+        show_default=False,
+    ),
 ]
 Backend = Annotated[
-    str, typer.Option(metavar="NAME", help="Direct simulation: gsm2_mc, gsm2_fft, or another of docs/method.md.")
+    str,
+    typer.Option(
+        metavar="NAME",
+        help="Direct simulation: gsm2_mc, gsm2_fft, zr_table:NAME, a table of your own, or another of docs/method.md.",
+    ),
 ]
 TargetSe = Annotated[
     float, typer.Option(metavar="FRACTION", help="Relative standard error of survival at which a voxel is done.")
