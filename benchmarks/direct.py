@@ -14,8 +14,8 @@ Prints one hardware line, then for a few spectra as they occur along spread-out 
   that the target needed, time, and voxels an hour beside what 80 ns for each of its tracks would allow.
 
 All times are processor times of one thread, the least of several. A calibration loop of table look-ups tells how loaded
-or slow the machine is: compare `ns per track` with it rather than with another machine. `direct_peers.py` runs other
-codes beside.
+or slow the machine is: compare `ns per track` with it rather than with another machine. `direct_peers.py` follows: the
+same task with pymkm and INFN's Survival, where they are installed.
 """
 
 from __future__ import annotations
@@ -188,7 +188,10 @@ def main() -> None:
     tracks(tasks)
     print(f"one voxel at {100 * TARGET:g} % standard error, {len(Gsm2MonteCarlo().doses)} doses")
     voxels(tasks)
-    print(f"load at the end: {os.getloadavg()[0]:.1f}")
+    print(f"load at the end: {os.getloadavg()[0]:.1f}\n\nbeside other codes, where they are installed")
+    from direct_peers import main as peers  # which imports this module
+
+    peers()
 
 
 if __name__ == "__main__":
