@@ -11,7 +11,7 @@ from surrogate3d.direct.campaign_work import Job, Work, core_seconds, unscalable
 from surrogate3d.direct.ledger import Ledger, response_key
 from surrogate3d.direct.ledger_records import VoxelFailure
 from surrogate3d.direct.nucleus import known_line
-from surrogate3d.direct.simulator import Simulator
+from surrogate3d.direct.protocol import Simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import StoreError, ValueRangeError
 

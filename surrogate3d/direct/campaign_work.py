@@ -15,7 +15,7 @@ import numpy as np
 from surrogate3d.direct.ledger_lines import Records, part_path, read_part, write_part
 from surrogate3d.direct.ledger_records import VoxelFailure, pack
 from surrogate3d.direct.nucleus import known_line
-from surrogate3d.direct.simulator import Simulator
+from surrogate3d.direct.protocol import Simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import Surrogate3dError, UnusableError, ValueRangeError
 

@@ -34,7 +34,7 @@ from surrogate3d.direct.ledger_database import opened, transaction, understood
 from surrogate3d.direct.ledger_index import Heads, KeyIndex, heads_of
 from surrogate3d.direct.ledger_lines import LEDGER_SCHEMA, PART_PATTERN, read_ledger_lines, read_part
 from surrogate3d.direct.ledger_records import Shared, VoxelFailure, pack, parsed_shared, shared, shared_text, unpack
-from surrogate3d.direct.simulator import Simulator
+from surrogate3d.direct.protocol import Simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import StoreError
 from surrogate3d.physics.cell_line import CellLine

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from surrogate3d.direct.closed_form import WEAK_AT_LOW_LET
 from surrogate3d.direct.nucleus import known_line
+from surrogate3d.direct.protocol import Simulator
 from surrogate3d.direct.table_backends import ZaiderRossiTable
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.direct.validity import ALL_SPECIES
@@ -17,9 +18,6 @@ from surrogate3d.errors import UnsupportedError, UnusableError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import MonoTable
-
-if TYPE_CHECKING:
-    from surrogate3d.direct.simulator import Simulator
 
 WEAK = 0.97
 """Alpha over alpha_x below which it is told; above, it may be the noise of a table."""

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
-from surrogate3d.direct.simulator import Simulator, simulator
+from surrogate3d.direct.protocol import Simulator
+from surrogate3d.direct.simulator import simulator
 from surrogate3d.direct.topas_job import TopasJob
 from surrogate3d.errors import ConfigError
 from surrogate3d.grid import Field

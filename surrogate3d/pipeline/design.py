@@ -15,7 +15,8 @@ from surrogate3d.direct.conditions import ACUTE, Conditions
 from surrogate3d.direct.ledger import Ledger
 from surrogate3d.direct.ledger_records import VoxelFailure
 from surrogate3d.direct.nucleus import known_line
-from surrogate3d.direct.simulator import Simulator, simulator
+from surrogate3d.direct.protocol import Simulator
+from surrogate3d.direct.simulator import simulator
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
 from surrogate3d.errors import ConfigError, Surrogate3dError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import SPECIES_Z, Field

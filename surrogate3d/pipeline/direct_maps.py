@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from surrogate3d.direct.campaign import Engine
 from surrogate3d.direct.ledger_records import VoxelFailure
-from surrogate3d.direct.simulator import Simulator
+from surrogate3d.direct.protocol import Simulator
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Field, Volume, VolumeSet, quantity
