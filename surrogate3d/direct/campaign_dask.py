@@ -230,7 +230,7 @@ class _Handout:
                 receipt = future.result(timeout=_RECEIPT_S)
             except TimeoutError:  # the worker has died with the receipt, but the part is there
                 pass
-            except Exception:
+            except Exception:  # that of the batch, which is judged below; any other is not ours to judge
                 if future.status != "error":
                     raise
         if future.status == "error":

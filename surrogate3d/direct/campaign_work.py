@@ -68,7 +68,7 @@ class Job:
                 return dict(zip((key for work in works for key in work.keys), answers, strict=True)), {}
             except (MemoryError, UnusableError):
                 raise
-            except Exception:  # who it was shows below
+            except Exception:  # whose it was, and why, is noted below, where each is tried alone
                 pass
         responses: dict[str, VoxelResponse] = {}
         failures: dict[str, VoxelFailure] = {}

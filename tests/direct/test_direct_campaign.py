@@ -11,7 +11,7 @@ from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
 from surrogate3d.direct.ledger import Ledger
 from surrogate3d.direct.let_backends import LetModel
 from surrogate3d.direct.table_backends import Mkm, ZaiderRossiTable
-from surrogate3d.errors import StoreError, UnknownNameError, ValueRangeError
+from surrogate3d.errors import StoreError, UnknownNameError, UnusableError, ValueRangeError
 
 FAST = Gsm2MonteCarlo(max_nuclei=512)
 
@@ -314,3 +314,36 @@ def test_a_campaign_says_what_it_cost_also_while_it_runs(tmp_path, tasks):
     spent = [core_seconds for core_seconds, _ in progress.told[1::2]]
     assert 0 < spent[0] < spent[1] < spent[2] == made.core_seconds
     assert conduct(tasks, FAST, Ledger(tmp_path), 1).core_seconds == 0.0
+
+
+class Together(Counting):
+    """A back end that is given two voxels in one call, and cannot do the fourth."""
+
+    voxels_in_one_call = 2
+
+    def __init__(self, error):
+        super().__init__()
+        self.error, self.calls = error, []
+
+    def simulate(self, tasks, seed, target_se=0.01):
+        self.calls.append([task.voxel[0] for task in tasks])
+        if 3 in self.calls[-1]:
+            raise self.error
+        return super().simulate(tasks, seed, target_se)
+
+
+def test_of_voxels_in_one_call_only_the_bad_one_fails(tmp_path, tasks):
+    backend = Together(ValueError("no such luck"))
+    done = conduct(tasks, backend, Ledger(tmp_path / "ledger"), seed=1)
+    assert backend.calls == [[0, 1], [2, 3], [2], [3], [4]]
+    (failure,) = done.failures
+    assert (failure.voxel, failure.reason) == ((3, 0, 0), "ValueError: no such luck")
+    alone = run([task for task in tasks if task.voxel[0] != 3], FAST, Ledger(tmp_path / "alone"), seed=1)
+    assert done.responses == alone
+
+
+def test_what_no_voxel_can_have_ends_the_campaign_and_keeps_what_is_done(tmp_path, tasks):
+    with pytest.raises(UnusableError, match="no GPU"):
+        conduct(tasks, Together(UnusableError("no GPU")), Ledger(tmp_path), seed=1)
+    ledger = Ledger(tmp_path)
+    assert (len(ledger), ledger.failures()) == (2, {})

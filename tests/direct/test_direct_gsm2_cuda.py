@@ -86,7 +86,7 @@ def small_domains(folder):
 def gpu_here():
     try:
         return bool(import_module("numba.cuda").is_available())
-    except Exception:  # a driver that does not answer is no driver
+    except ImportError:
         return False
 
 
@@ -102,8 +102,6 @@ def test_the_simulated_gpu_has_the_nuclei_of_the_processor(tmp_path):
         [sys.executable, "-W", "ignore", "-c", TWIN],  # numpy tells of every wrapped 64-bit word
         env=environment, input=json.dumps(given), capture_output=True, text=True,
     )  # fmt: skip
-    if "No module named 'numba.cuda" in done.stderr:
-        pytest.skip("this numba has no CUDA, not even its simulator")
     assert done.returncode == 0, done.stderr
     *rows, refusal = json.loads(done.stdout)
     together, alone = ([VoxelResponse.from_json(row) for row in some] for some in rows)

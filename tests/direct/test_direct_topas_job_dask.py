@@ -14,7 +14,6 @@ pytest.importorskip("distributed", reason="Dask distributed is not installed (th
 from surrogate3d.direct.campaign_dask import DaskEngine
 
 
-@pytest.mark.filterwarnings("ignore:Port 8787 is already in use")
 def test_jobs_run_on_a_cluster_as_in_one_process_and_failures_are_paid_once(tmp_path, monkeypatch):
     tasks = [carbon(n, lines=("HSG", "V79")) for n in range(4)]
     backend = TopasJob(jobs=str(tmp_path / "jobs"), command=COMMAND, time_limit_s=60.0, histories=20_000)
