@@ -139,20 +139,20 @@ def D10_residuals(folder: Path) -> None:
     """D10 of gsm2_mc over the published lines of HSG; Folkard's protons."""
     figure, (ax,) = panels(1, 1, (7.0, 3.6))
     everything = []
-    for species, colour, marker in (("He", "#0072B2", "s"), ("C", "#D55E00", "o")):
+    for species, colour, marker in (("He", "#0072B2", "s"), ("C", "#D55E00", "o"), ("Ne", "#009E73", "^")):
         rows = literature("inaniwa_2010_D10.csv")
         rows = rows[rows["Z"] == SPECIES_Z[species]][::2]
         tasks = [ion(species, energy_at(SPECIES_Z[species], L), "HSG") for L in rows["LET_keV_um"]]
         found = np.array([simulate("gsm2_mc", t, 0.005).D10 for t in tasks])
         ratio = found / rows["D10_Gy"]
-        everything += [(L, np.log(r)) for L, r in zip(rows["LET_keV_um"], ratio, strict=True)]
+        everything += [(species, L, np.log(r)) for L, r in zip(rows["LET_keV_um"], ratio, strict=True)]
         ax.plot(rows["LET_keV_um"], 100 * (ratio - 1), color=colour, marker=marker, markersize=4, label=species)
         pairs = zip(rows["LET_keV_um"], ratio, strict=True)
         print(species, "D10 / published:", ", ".join(f"{L:.0f}: {r:.3f}" for L, r in pairs))
-    for highest in (400.0, np.inf):
-        errors = np.array([error for LET, error in everything if highest > LET])
-        rms, bias = np.sqrt(np.mean(errors**2)), errors.mean()
-        print(f"below {highest:g} keV/um: rms of ln D10 {rms:.3f}, bias {bias:+.3f}, n {len(errors)}")
+    for ions, highest in ((("He", "C"), 400.0), (("He", "C"), np.inf), (("Ne",), 400.0), (("Ne",), np.inf)):
+        errors = np.array([error for species, LET, error in everything if highest > LET and species in ions])
+        rms, bias, which = np.sqrt(np.mean(errors**2)), errors.mean(), " and ".join(ions)
+        print(f"{which} below {highest:g} keV/um: rms of ln D10 {rms:.3f}, bias {bias:+.3f}, n {len(errors)}")
     for LET, measured in FOLKARD:
         response = simulate("gsm2_mc", ion("H", energy_at(1, LET), "V79"))
         print(f"V79 protons {LET:g} keV/um: RBE10 {response.RBE10:.2f} +- {response.RBE10_se:.2f}, measured {measured}")
@@ -164,12 +164,12 @@ def D10_residuals(folder: Path) -> None:
 
 
 def survival(folder: Path) -> None:
-    """The published survival curves of He and C, simulated and in closed form."""
-    figure, axes = panels(2, 2, (9.0, 7.0), sharex=True, sharey=True)
+    """The published survival curves of He, C and Ne, simulated and in closed form."""
+    figure, axes = panels(2, 3, (12.0, 7.0), sharex=True, sharey=True)
     colours = ("#0072B2", "#D55E00", "#009E73")
     for dashes, name in (("-", "smkm_mc"), (":", "gsm2_mc"), ("o", "line of the SMK, 2018")):
         axes[0].plot([], [], dashes, color="black", label=name, **HOLLOW)
-    for ax, (line, species) in zip(axes, [(c, s) for c in ("HSG", "V79") for s in ("He", "C")], strict=True):
+    for ax, (line, species) in zip(axes, [(c, s) for c in ("HSG", "V79") for s in ("He", "C", "Ne")], strict=True):
         parameters = cell_line(line).smk
         assert parameters is not None
         for (LET, D, S), colour in zip(survival_curves(line, SPECIES_Z[species]), colours, strict=True):
@@ -190,9 +190,9 @@ def survival(folder: Path) -> None:
         ax.set_ylim(1e-4, 1)
         ax.set_title(f"{line}, {species}", loc="left", fontsize=10)
         ax.legend(frameon=False, fontsize=8)
-    for ax in axes[2:]:
+    for ax in axes[3:]:
         ax.set_xlabel(DOSE_LABEL)
-    for ax in axes[::2]:
+    for ax in axes[::3]:
         ax.set_ylabel("surviving fraction")
     save(figure, folder, "survival")
 

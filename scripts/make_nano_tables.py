@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from surrogate3d.direct.ionisation_tracks import MARGIN_NM, SiteRow, simulate_clusters
+from surrogate3d.direct.validity import LESION_SPECIES as SPECIES
 from surrogate3d.grid import SPECIES_Z
 from surrogate3d.io.atomic import atomic_file
 from surrogate3d.physics.nano_table import CONVENTIONS, MEASURES, SCHEMA, table_from_json
@@ -58,12 +59,12 @@ def point(Z: int, energy: float, args: argparse.Namespace) -> list[dict[str, tup
 
 def table(args: argparse.Namespace) -> dict[str, Any]:
     """The shipped form."""
-    shape = (len(CONVENTIONS), len(SITE_NM), len(SPECIES_Z), len(ENERGY_MEV_U))
+    shape = (len(CONVENTIONS), len(SITE_NM), len(SPECIES), len(ENERGY_MEV_U))
     both = {name: np.zeros((2, *shape)) for name in MEASURES}
-    for s, (species, Z) in enumerate(SPECIES_Z.items()):
+    for s, species in enumerate(SPECIES):
         start = time.perf_counter()
         for e, energy in enumerate(ENERGY_MEV_U):
-            for r, measures in enumerate(point(Z, float(energy), args)):
+            for r, measures in enumerate(point(SPECIES_Z[species], float(energy), args)):
                 for name, pair in measures.items():
                     both[name][(slice(None), *divmod(r, len(SITE_NM)), s, e)] = pair
         print(f"{species}: {time.perf_counter() - start:.0f} s", file=sys.stderr, flush=True)
@@ -71,7 +72,7 @@ def table(args: argparse.Namespace) -> dict[str, Any]:
     typical = {name: round(float(np.median(pair[1] / pair[0])), 5) for name, pair in both.items()}
     return {
         "schema": SCHEMA,
-        "species": list(SPECIES_Z),
+        "species": list(SPECIES),
         "energy_mev_u": [float(f"{e:.8g}") for e in ENERGY_MEV_U],
         "site_nm": list(SITE_NM),
         "conventions": list(CONVENTIONS),

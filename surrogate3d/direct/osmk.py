@@ -26,7 +26,7 @@ class Osmk(Smk):
     the SMK (`smk`) with alpha_S / R and beta0 / R^2, where the radioresistance R falls with oxygen pressure and with
     z_D of the voxel's spectrum. Without a pressure the cells have that of air, 160 mmHg, as the oxic cells of the
     published curves: R is then up to 1.012, not 1. RBE is against the cell line's alpha_x and beta_x, of photons at
-    full oxygen. Validity and cost as of `smk`: the same series, the same mixing, H to O, doses up to 6 Gy, about 1 ms.
+    full oxygen. Validity and cost as of `smk`: the same series, the same mixing, H to Ne, doses up to 6 Gy, about 1 ms.
     Delivery in time is refused, as by `smk`.
     """
 

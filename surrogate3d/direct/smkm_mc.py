@@ -24,13 +24,16 @@ import numpy.typing as npt
 from surrogate3d.direct.closed_form import WEAK_AT_LOW_LET, bin_moments, required
 from surrogate3d.direct.gsm2_mc import Gsm2MonteCarlo
 from surrogate3d.direct.task import VoxelResponse, VoxelTask
-from surrogate3d.direct.validity import dose_share
+from surrogate3d.direct.validity import ALL_SPECIES, Validity, dose_share
 from surrogate3d.errors import UnusableError
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.gsm2 import n_domains
 from surrogate3d.physics.mkm import MkmParameters
 
 Floats = npt.NDArray[np.float64]
+
+VALIDITY = Validity(ALL_SPECIES)
+"""H to Ne from 0.1 MeV/u on: no lesion yields enter."""
 
 LARGEST_Z = 5000.0
 """End of the response table, Gy; a track through a domain leaves some hundred."""
@@ -42,7 +45,7 @@ N_TABLE = 16_384
 class SmkMonteCarlo(Gsm2MonteCarlo):
     """The back end `smkm_mc`.
 
-    Source: the module's docstring; radii, z0 and coefficients are the cell line's `[smk]` set. Valid for H to O
+    Source: the module's docstring; radii, z0 and coefficients are the cell line's `[smk]` set. Valid for H to Ne
     from 0.1 MeV/u on, doses up to 6 Gy. Cost: 0.1 to 1 s a voxel at 1 % standard error; a nucleus takes longer than in
     `gsm2_mc`, as its domains are small and many, but fewer nuclei do.
     """
@@ -79,12 +82,12 @@ class SmkMonteCarlo(Gsm2MonteCarlo):
         return parameters.r_d, parameters.R_n
 
     def outside(self, task: VoxelTask, line: CellLine) -> str:
-        """As `Gsm2MonteCarlo`; moreover an initial slope, alpha0 + beta0 z*, below that of photons."""
+        """Ions or energies without a stopping power; an initial slope, alpha0 + beta0 z*, below that of photons."""
         parameters = required(line.smk, line, "smk")
         z_star = bin_moments(task.axes, parameters.r_d, parameters.z0).z_star
         slope = parameters.alpha0 + parameters.beta0 * float((dose_share(task) * z_star).sum())
         weak = WEAK_AT_LOW_LET if slope < line.alpha_x else ""
-        return "; ".join(filter(None, [super().outside(task, line), weak]))
+        return "; ".join(filter(None, [VALIDITY.outside(task, self.doses), weak]))
 
     def weight(self, task: VoxelTask) -> Floats | None:
         """(species, bin) 1: q is specific energy."""

@@ -24,7 +24,7 @@ from surrogate3d.direct.closed_form import WEAK_AT_LOW_LET, ClosedForm, bin_mome
 from surrogate3d.direct.conditions import ACUTE
 from surrogate3d.direct.nucleus import known_line
 from surrogate3d.direct.task import REFERENCE_DOSE, VoxelTask
-from surrogate3d.direct.validity import Validity, dose_share
+from surrogate3d.direct.validity import ALL_SPECIES, Validity, dose_share
 from surrogate3d.errors import UnsupportedError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics import smk
@@ -52,7 +52,7 @@ SmkSet = MkmParameters | OsmkParameters
 LEM_SPECIES = ("He", "Li", "Be", "B", "C", "N", "O")
 """Ions that LEM I was made for."""
 
-_MICRODOSIMETRIC = Validity(largest_dose=6.0)
+_MICRODOSIMETRIC = Validity(ALL_SPECIES, largest_dose=6.0)
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ class Smk(ClosedForm):
     """The back end `smk`: the stochastic microdosimetric kinetic model in closed form.
 
     Source: Inaniwa and Kanematsu, Phys. Med. Biol. 2018;63:095011, doi 10.1088/1361-6560/aabede; dose means of three
-    specific energies over the spectrum. H to O, doses up to 6 Gy. Its series in the spread of dose over nuclei has two
+    specific energies over the spectrum. H to Ne, doses up to 6 Gy. Its series in the spread of dose over nuclei has two
     terms: a voxel is outside where the correction at 2 Gy is more than 25 %, which carbon reaches at 87 keV/um and
     helium at 66. Against `smkm_mc` the effect of carbon at 2 Gy is there 4 % too large, at 140 keV/um 5 %, and D10 is
     3 % too small. In mixed fields z_D is that of all ions together, and a few of high LET take away the quadratic term

@@ -14,13 +14,17 @@ import numpy.typing as npt
 
 from surrogate3d.direct.task import VoxelTask
 from surrogate3d.grid import SPECIES_Z
+from surrogate3d.physics.gsm2 import LESION_COEFFICIENTS
 from surrogate3d.physics.let import LET_d, bin_LET
 from surrogate3d.physics.stopping_power import LOWEST_ENERGY_MEV_U
 
 Floats = npt.NDArray[np.float64]
 
 ALL_SPECIES = tuple(SPECIES_Z)
-"""Every species that a spectrum can have, H to O."""
+"""Every species that a spectrum can have, H to Ne."""
+
+LESION_SPECIES = tuple(species for species, Z in SPECIES_Z.items() if max(LESION_COEFFICIENTS["DSB_site"]) >= Z)
+"""Ions whose lesion yields are fitted, or lie between those that are: H to O."""
 
 
 @dataclass(frozen=True)
@@ -28,14 +32,14 @@ class Validity:
     """Range of a back end.
 
     Attributes:
-        species: ions that it was made for.
+        species: ions that it was made for; unless others are named, those whose lesion yields are known.
         energy_mev_u: lowest and highest energy, MeV/u.
         largest_LET_d: of those ions together, keV/um.
         largest_dose: Gy.
         tolerated: share of the dose that other ions or energies may have before a voxel is outside.
     """
 
-    species: tuple[str, ...] = ALL_SPECIES
+    species: tuple[str, ...] = LESION_SPECIES
     energy_mev_u: tuple[float, float] = (LOWEST_ENERGY_MEV_U, 1000.0)
     largest_LET_d: float = float("inf")
     largest_dose: float = float("inf")

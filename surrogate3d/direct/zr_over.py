@@ -31,7 +31,7 @@ class ZaiderRossiOver(ZaiderRossiTable):
     """The back ends `zr_table:NAME`, such as `zr_table:smkm_mc`: `zr_table` with the table of another back end.
 
     Source: Zaider and Rossi, Radiat. Res. 1980. Ions of one energy are answered by the back end NAME on the standard
-    bins, H to O at 0.1 to 500 MeV/u, and alpha and beta of those answers are mixed by dose. Valid where NAME knows at
+    bins, H to Ne at 0.1 to 500 MeV/u, and alpha and beta of those answers are mixed by dose. Valid where NAME knows at
     least most of the dose; each ion's own validity is not looked at. It serves cell lines that have no shipped table,
     and shows what mixing alone costs a model. Cost: the table is made once in each process (under a second for closed
     forms, a minute or two for Monte Carlo), then about 1 ms a voxel.
@@ -41,6 +41,7 @@ class ZaiderRossiOver(ZaiderRossiTable):
     """
 
     base: Simulator | None = None
+    version: int = 2
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the numbers, for the ledger's key."""

@@ -10,10 +10,14 @@ import numpy.typing as npt
 
 from surrogate3d.errors import GridMismatchError, QuantityError, UnknownNameError, ValueRangeError
 
-SPECIES_Z: dict[str, int] = {"H": 1, "He": 2, "Li": 3, "Be": 4, "B": 5, "C": 6, "N": 7, "O": 8}
+SPECIES_Z: dict[str, int] = {
+    "H": 1, "He": 2, "Li": 3, "Be": 4, "B": 5, "C": 6, "N": 7, "O": 8, "F": 9, "Ne": 10,
+}  # fmt: skip
 """Atomic number by species. Isotopes are filed under the element (deuterons and tritons under H)."""
 
-SPECIES_A: dict[str, int] = {"H": 1, "He": 4, "Li": 7, "Be": 9, "B": 11, "C": 12, "N": 14, "O": 16}
+SPECIES_A: dict[str, int] = {
+    "H": 1, "He": 4, "Li": 7, "Be": 9, "B": 11, "C": 12, "N": 14, "O": 16, "F": 19, "Ne": 20,
+}  # fmt: skip
 """Mass number by which total kinetic energy is divided to give energy per nucleon."""
 
 
@@ -27,7 +31,7 @@ class SpectrumAxes:
             not necessarily the same edges.
 
     Raises:
-        UnknownNameError: a species is not an element from H to O.
+        UnknownNameError: a species is not an element from H to Ne.
         QuantityError: edges are not ascending, or their shape does not fit.
     """
 

@@ -89,7 +89,7 @@ def read_response_csv(path: Path) -> ResponseTable:
 
     Raises:
         StoreError: there is no such file.
-        FormatError: another header, rows that are no numbers, an ion that is none of H to O, energies that do not
+        FormatError: another header, rows that are no numbers, an ion that is none of H to Ne, energies that do not
             ascend or are there twice, or a single energy for an ion.
         ValueRangeError: a negative value, an energy of 0, or units that cannot be right (`io.response_limits`).
     """

@@ -71,7 +71,7 @@ def _fluence_role(header: ScorerHeader) -> str:
     if species is None:
         filters = ", ".join(f"{name} = {value}" for name, value in header.filters) or "none"
         raise UnsupportedError(
-            f"Fluence with filter {filters}; one filter is read: OnlyIncludeParticlesOfAtomicNumber = Z (1 to 8) or "
+            f"Fluence with filter {filters}; one filter is read: OnlyIncludeParticlesOfAtomicNumber = Z (1 to 10) or "
             'OnlyIncludeParticlesNamed = 1 "proton" (or "deuteron", "triton", "alpha")'
         )
     if header.binning.mode != "PreStep":

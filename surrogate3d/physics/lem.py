@@ -108,7 +108,7 @@ def lem1(
     beta = (s_max - alpha_z) / (2 D_t) (alpha / alpha_z)^2.
 
     Args:
-        Z: atomic number, 1 to 8; broadcasts with the energy.
+        Z: atomic number, 1 to 10; broadcasts with the energy.
         energy_mev_u: kinetic energy per nucleon, MeV/u.
         parameters: a LEM I set.
         LET: keV/um; the stopping power of water where not given.

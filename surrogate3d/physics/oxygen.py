@@ -4,18 +4,29 @@ Two models. `OER` divides the lesions that an ion makes by a function of its LET
 the direct simulation, ion by ion. `osmk_coefficients` is the SMK with oxygen effect of Inaniwa et al., Phys. Med. Biol.
 2021, doi 10.1088/1361-6560/ac29cc, which has parameter sets of its own.
 
-The unit of the oxygen pressure. The form of `OER` and the constants M0 = 3.4, a = 8.27e5, gamma = 3 and b = 0.41 are
-those that the authors of GSM2 code (GSM2_Julia). They do not settle the unit of b: their text says mmHg, their program
-hands over a column in per cent of O2 (7 in the rim of a spheroid), and 1 % at sea level is 7.6 mmHg. In this form a
-cell without LET effect is half sensitised at K = b M0, so the two readings mean K = 1.4 and K = 10.6 mmHg. Alper and
-Howard-Flanders (Nature 1956;178:978) and, after them, Wenzl and Wilkens (Phys. Med. Biol. 2011;56:3251) and Inaniwa et
-al. (2021) have K = 3 mmHg, in mmHg beyond doubt. Of the 13 points between 0.15 and 2 % O2 of Tinganelli et al. (Sci.
-Rep. 2015;5:17016; CHO cells, photons, C and Si ions), with the other constants as they are, chi squared is 27 with 0.41
-mmHg, 109 with 0.41 %, and 5 with b = K / M0 = 3 / 3.4 = 0.88 mmHg; a fit of b gives 0.93 (0.68 to 1.21) mmHg. So b is 3
-/ 3.4 mmHg here, and the unit of 0.41 is left open: with M0 and a fitted as well, all 23 points of those cells take 0.41
-% (M0 2.35, chi squared 22) rather than 0.41 mmHg (63). Whoever wants another reading states it in an `OxygenEffect`.
-The points, and the gamma-ray OER of Wenzl and Wilkens that K = 3 mmHg reproduces, were read in the public compilation
-of the VOxA model, not in the papers.
+The unit of b. The form of `OER` is that of Scifoni et al. (Phys. Med. Biol. 2013;58:3871); M0 = 3.4, b = 0.41, a =
+8.27e5 and gamma = 3 are what the authors of GSM2 code (GSM2_Julia). 0.41 is in per cent of O2, not in mmHg:
+
+* Battestini, Missiaggia, Bolzoni, Cordoni and Scifoni (arXiv:2412.16322v1, eq. 4) write the OER of GSM2 as a function
+  of the oxygen concentration: "K_O2 is the flex point for [O2]", with [O2] in per cent throughout (Table 1: 0-21 %).
+* The program declares what it adds b to as "Oxygenation [%]" (field O of Cell in src/utilities_structures.jl, read by
+  calculate_OER, since the first commit, 6fc8f88), sets it to 21 for normoxic cells, 7 for normal tissue and 1 for
+  necrotic cores ("it is defined in percentage", scripts/fit_LQ_data.jl), and converts it nowhere. The "mmHg" of its
+  README and of two docstrings came later (commit ee74011), beside an example in which 21 is normoxia.
+
+So they mean 0.41 % or 3.1 mmHg: `GSM2_EFFECT`. The paper of 2013 itself could not be read, and eq. 4 comes without
+numbers.
+
+The value of b. In this form the OER is midway at b, and a cell without LET effect is half sensitised at K = b M0. Alper
+and Howard-Flanders (Nature 1956;178:978) and, after them, Wenzl and Wilkens (Phys. Med. Biol. 2011;56:3251) and Inaniwa
+et al. (2021) have K = 3 mmHg. `GSM2_EFFECT` has K = 10.6 mmHg, and b about where K should be. Of the 13 points between
+0.15 and 2 % O2 of Tinganelli et al. (Sci. Rep. 2015;5:17016; CHO cells, photons, C and Si ions) chi squared is 109 with
+it, 27 with b = 0.41 mmHg, and 5 with b = K / M0 = 3 / 3.4 = 0.88 mmHg; a fit of b gives 0.93 (0.68 to 1.21) mmHg. Those
+points tell b only together with M0: 0.41 % meets them, too, with M0 = 2.2 (chi squared 3), and with M0 and a fitted all
+23 points of those cells (M0 2.35, chi squared 22). As the other constants are kept, b is 3 / 3.4 mmHg here. It matters:
+at low LET and 2.5 mmHg the dose for equal effect is 1.6 times that in air, with `GSM2_EFFECT` 2.2 times; at 10 mmHg 1.2
+and 1.5 times. The points, and the gamma-ray OER of Wenzl and Wilkens that K = 3 mmHg reproduces, were read in the
+public compilation of the VOxA model, not in the papers.
 
 M0 belongs to the cell line: 3.4 is higher than the 2.4 to 2.8 that CHO cells show without oxygen. Pressures are partial
 pressures at the cell; consumption, diffusion and depletion by the beam are not modelled.
@@ -64,6 +75,10 @@ class OxygenEffect:
     def __post_init__(self) -> None:
         if not (self.M0 >= 1 and min(self.b_mmHg, self.a, self.gamma) > 0):
             raise ValueRangeError(f"an oxygen effect needs M0 >= 1 and positive b_mmHg, a and gamma, found {self}")
+
+
+GSM2_EFFECT = OxygenEffect(b_mmHg=0.41 * MMHG_PER_PERCENT)
+"""The constants that the authors of GSM2 code, with b = 0.41 % of O2 in mmHg. Not the default: see the module."""
 
 
 def OER(LET: npt.ArrayLike, pO2_mmHg: npt.ArrayLike, effect: OxygenEffect = OxygenEffect()) -> Floats:

@@ -86,7 +86,7 @@ def quality(Z: int, energy_mev_u: float | None, LET: float | None) -> Quality:
     """A radiation quality from energy, LET or both; an LET alone is taken to be that of the faster of two ions.
 
     Args:
-        Z: atomic number, 1 to 8.
+        Z: atomic number, 1 to 10.
         energy_mev_u: MeV/u.
         LET: keV/um.
 

@@ -67,7 +67,7 @@ def track(Z: npt.ArrayLike, energy_mev_u: npt.ArrayLike, LET: npt.ArrayLike | No
     Args:
         Z: atomic number.
         energy_mev_u: kinetic energy per nucleon, MeV/u, positive.
-        LET: keV/um; the stopping power of water where not given (Z from 1 to 8).
+        LET: keV/um; the stopping power of water where not given (Z from 1 to 10).
 
     Returns:
         The profile; its entries have the broadcast shape of the arguments.

@@ -3,8 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from surrogate3d.direct.simulator import BACKENDS
 from surrogate3d.direct.task import DOSE_LADDER, VoxelTask
-from surrogate3d.direct.validity import LET_d_of, Validity, dose_share
+from surrogate3d.direct.validity import ALL_SPECIES, LESION_SPECIES, LET_d_of, Validity, dose_share
+from surrogate3d.errors import UnsupportedError
 from surrogate3d.grid import SpectrumAxes
 from surrogate3d.physics.stopping_power import stopping_power
 
@@ -46,6 +48,19 @@ def test_only_the_shape_of_the_spectrum_counts(mixed):
     strict = Validity(("H",), largest_LET_d=1.0)
     elsewhere = replace(mixed(scale=3.0), dose_gy=77.0, voxel=(1, 2, 3))
     assert strict.outside(mixed(), DOSE_LADDER) == strict.outside(elsewhere, DOSE_LADDER)
+
+
+@pytest.mark.parametrize("Z", [9, 10])
+def test_fluorine_and_neon_are_flagged_only_where_lesion_yields_enter(Z, mono):
+    assert LESION_SPECIES == ("H", "He", "Li", "Be", "B", "C", "N", "O")
+    assert set(ALL_SPECIES) - set(LESION_SPECIES) == {"F", "Ne"}
+    unknown = "more than 5 % of the dose from ions other than H, He, Li, Be, B, C, N, O"
+    for name in ("gsm2_mc", "gsm2_fft", "smkm_mc", "mkm", "smk"):
+        (found,) = BACKENDS[name].simulate([mono(Z, 200.0)], 1, 0.05)
+        assert (found.outside == unknown) == name.startswith("gsm2"), (name, found.outside)
+        assert 2 < found.D10 < 4
+    with pytest.raises(UnsupportedError, match="is for H, He, Li, Be, B, C, and only 0 %"):
+        BACKENDS["zr_table"].simulate([mono(Z, 200.0)], 1, 0.05)
 
 
 def test_ions_below_the_stopping_powers_are_flagged():

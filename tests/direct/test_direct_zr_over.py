@@ -24,7 +24,7 @@ def test_ions_of_one_energy_are_answered_as_by_the_base(name, mono):
         over, base = answer(f"zr_table:{name}", mono(*ion)), answer(name, mono(*ion))
         assert over.alpha == pytest.approx(base.alpha, rel=0.01)
         assert over.beta == pytest.approx(base.beta, rel=0.02, abs=2e-4)
-        assert over.backend == f"zr_table:{name}/1"
+        assert over.backend == f"zr_table:{name}/2"
         assert over.outside == (WEAK_AT_LOW_LET if ion[0] == 1 else "")
 
 

@@ -20,9 +20,9 @@ def test_energies_are_geometric_means_and_arithmetic_above_zero():
 
 def test_atomic_numbers_and_mass_numbers_are_those_of_the_periodic_table():
     assert AXES.Z.tolist() == [1, 6]
-    assert list(SPECIES_Z.values()) == list(range(1, 9))
-    # Most abundant isotopes: 1H, 4He, 7Li, 9Be, 11B, 12C, 14N, 16O.
-    assert list(SPECIES_A.values()) == [1, 4, 7, 9, 11, 12, 14, 16]
+    assert list(SPECIES_Z.values()) == list(range(1, 11))
+    # Most abundant isotopes: 1H, 4He, 7Li, 9Be, 11B, 12C, 14N, 16O, 19F, 20Ne.
+    assert list(SPECIES_A.values()) == [1, 4, 7, 9, 11, 12, 14, 16, 19, 20]
 
 
 def test_the_recommended_grid_is_that_of_the_topas_runs():

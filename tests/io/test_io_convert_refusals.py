@@ -127,7 +127,7 @@ def test_different_numbers_of_bins(tmp_path):
         ("DoseToMedium ( Gy )", ('OnlyIncludeParticlesNamed = 1 "proton"',), (), "only a part of the field"),
         ("Fluence ( /mm2 )", ("OnlyIncludeParticlesOfAtomicNumber = 2",), (), "without energy bins"),
         ("Fluence ( /mm2 )", ('OnlyIncludeParticlesNamed = 1 "e-"',), True, "one filter is read"),
-        ("Fluence ( /mm2 )", ("OnlyIncludeParticlesOfAtomicNumber = 9",), True, "one filter is read"),
+        ("Fluence ( /mm2 )", ("OnlyIncludeParticlesOfAtomicNumber = 11",), True, "one filter is read"),
         ("Fluence ( /mm2 )", (), True, "filter none"),
         ("ProtonLET ( MeV/mm/(g/cm3) )", (), True, "binned in energy"),
     ],

@@ -133,11 +133,19 @@ def test_lesion_yield_between_elements_is_linear_in_Z() -> None:
     np.testing.assert_allclose(B, 0.25 * He + 0.75 * C, rtol=1e-12)
 
 
+def test_lesion_sites_of_fluorine_and_neon_are_those_of_oxygen_as_near_as_oxygen_is_to_carbon() -> None:
+    LET = np.geomspace(5.0, 1400.0, 30)
+    C, O, F, Ne = gsm2.lesion_yield(np.array([[6], [8], [9], [10]]), LET)  # noqa: E741
+    np.testing.assert_array_equal(F, O)
+    np.testing.assert_array_equal(Ne, O)
+    assert np.abs(O / C - 1).max() < 0.02  # the stated error of taking one for the other
+
+
 def test_lesion_yield_refuses_what_was_not_fitted() -> None:
-    with pytest.raises(ValueRangeError, match="Z 1 to 8"):
-        gsm2.lesion_yield(10, 5.0)
+    with pytest.raises(ValueRangeError, match="Z 1 to 10"):
+        gsm2.lesion_yield(11, 5.0)
     with pytest.raises(ValueRangeError, match="Z 1 to 6"):
-        gsm2.lesion_yield(8, 5.0, "complex_DSB")
+        gsm2.lesion_yield(10, 5.0, "complex_DSB")
     with pytest.raises(ValueRangeError):
         gsm2.lesion_yield(1, -1.0)
     with pytest.raises(UnknownNameError, match="DSB_site"):

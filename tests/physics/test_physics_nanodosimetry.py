@@ -134,6 +134,11 @@ def test_what_the_tables_do_not_know_is_refused_with_its_place():
         nanodosimetry_of(AXES, one_bin(0, 0), 2.0, convention="volume")
     with pytest.raises(UnknownNameError, match="no cluster sizes of 'Ne'"):
         nano_table().at("Ne", 1.0, 2.0, "central")
+    neon = SpectrumAxes.logarithmic(("C", "Ne"), n_bins=2)
+    with pytest.raises(UnknownNameError, match="no cluster sizes of 'Ne'; the table has H, He, Li, Be, B, C, N, O"):
+        nanodosimetry_of(neon, np.ones((2, 2)), 2.0)
+    with pytest.raises(ValueRangeError, match="DSB_site yield has no Ne"):
+        damage_yields_of(neon, np.ones((2, 2)), ["DSB_site"])
     for function in (lambda f: nanodosimetry_of(AXES, f, 2.0), lambda f: damage_yields_of(AXES, f)):
         with pytest.raises(GridMismatchError, match=r"\(2, 8\)"):
             function(np.ones((2, 7)))

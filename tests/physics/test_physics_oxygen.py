@@ -11,6 +11,7 @@ from surrogate3d.physics.let import bin_LET
 from surrogate3d.physics.microdosimetry import site_moments
 from surrogate3d.physics.oxygen import (
     AIR_MMHG,
+    GSM2_EFFECT,
     MMHG_PER_PERCENT,
     OER,
     OSMK_2021,
@@ -76,9 +77,25 @@ def test_without_let_a_cell_is_half_sensitised_at_3_mmhg():
     np.testing.assert_allclose(OER(0.0, 0.0) / OER(0.0, p), (3.4 * p + 3) / (p + 3), rtol=1e-13)
 
 
-def chi_squared(b_mmHg):
+def test_the_constants_of_gsm2_take_oxygen_in_per_cent():
+    # calculate_OER of GSM2_Julia with its field O, "Oxygenation [%]"
+    LET, percent = np.meshgrid(np.geomspace(0.1, 1000, 20), [0.1, 0.5, 1.3, 7.0, 21.0])
+    expected = as_published(LET, percent, b=0.41)
+    np.testing.assert_allclose(OER(LET, percent * MMHG_PER_PERCENT, GSM2_EFFECT), expected, rtol=1e-13)
+    assert OER(2.0, 21 * MMHG_PER_PERCENT, GSM2_EFFECT) == pytest.approx((0.41 * 3.4 + 21) / 21.41, rel=1e-5)
+    assert GSM2_EFFECT.b_mmHg == pytest.approx(3.116)
+    assert GSM2_EFFECT.b_mmHg * GSM2_EFFECT.M0 == pytest.approx(10.6, abs=0.01)  # half sensitisation, mmHg
+
+
+@pytest.mark.parametrize(("pO2_mmHg", "default", "coded"), [(2.5, 1.60, 2.23), (10.0, 1.18, 1.50)])
+def test_the_two_sets_of_constants_differ_by_what_is_stated(pO2_mmHg, default, coded):
+    assert 1 / relative_yield(0.2, pO2_mmHg) == pytest.approx(default, abs=0.01)
+    assert 1 / relative_yield(0.2, pO2_mmHg, GSM2_EFFECT) == pytest.approx(coded, abs=0.01)
+
+
+def chi_squared(b_mmHg, M0=3.4):
     percent, LET, measured, error = TINGANELLI
-    found = OER(LET, percent * MMHG_PER_PERCENT, OxygenEffect(b_mmHg=b_mmHg))
+    found = OER(LET, percent * MMHG_PER_PERCENT, OxygenEffect(M0=M0, b_mmHg=b_mmHg))
     return np.sum(((found - measured) / error) ** 2)
 
 
@@ -90,7 +107,8 @@ def test_measured_points_between_no_and_full_oxygen_are_met_within_their_errors(
 
 def test_neither_reading_of_the_coded_constant_meets_the_measured_points_as_well():
     assert chi_squared(0.41) > 2 * 13
-    assert chi_squared(0.41 * MMHG_PER_PERCENT) > 8 * 13
+    assert chi_squared(GSM2_EFFECT.b_mmHg) > 8 * 13
+    assert chi_squared(GSM2_EFFECT.b_mmHg, M0=2.2) < 4  # the points tell b only together with M0
 
 
 def test_gamma_ray_values_of_wenzl_and_wilkens_have_3_mmhg():

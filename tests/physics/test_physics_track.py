@@ -126,10 +126,13 @@ def test_track_functions_broadcast():
     assert radial_dose(np.ones((4, 1, 1)), np.array([[1], [6]]), [1.0, 10.0, 100.0]).shape == (4, 2, 3)
 
 
-def test_neon_needs_its_own_LET():
-    assert specific_energy(0.0, 0.9, 10, 10.0, LET=441.54) > 0
+def test_what_is_heavier_than_neon_needs_its_own_LET():
+    assert specific_energy(0.0, 0.9, 10, 10.0) == pytest.approx(
+        specific_energy(0.0, 0.9, 10, 10.0, LET=441.54), rel=0.02
+    )
+    assert specific_energy(0.0, 0.9, 14, 10.0, LET=800.0) > 0
     with pytest.raises(ValueRangeError, match="atomic number"):
-        specific_energy(0.0, 0.9, 10, 10.0)
+        specific_energy(0.0, 0.9, 14, 10.0)
 
 
 def test_impossible_arguments_are_refused():
