@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from surrogate3d.cli import show_cell_line
-from surrogate3d.cli.console import answer, line, warn, working
+from surrogate3d.cli.console import answer, counting, line, warn, working
 from surrogate3d.cli.files import require_free
-from surrogate3d.cli.options import Json, Overwrite
+from surrogate3d.cli.options import Json, Overwrite, words
 
 cell_line_app = typer.Typer(
     name="cell-line", help="Cell lines: those that are shipped, and your own.", no_args_is_help=True
@@ -23,6 +23,8 @@ def register(app: typer.Typer) -> None:
     cell_line_app.command("show", epilog="Example: surrogate3d cell-line show HSG")(show)
     example = "Example: surrogate3d cell-line fit survival.csv -o mine.toml --name mine"
     cell_line_app.command("fit", epilog=example)(fit)
+    example = "Example: surrogate3d cell-line table mine.toml -o mine.mono.json"
+    cell_line_app.command("table", epilog=example)(table)
     app.add_typer(cell_line_app)
 
 
@@ -82,3 +84,27 @@ def fit(
     if not complete:
         line(f"error: nothing written, as a cell line needs GSM2: {found.model('gsm2').why}")
         raise typer.Exit(1)
+
+
+def table(
+    name: Annotated[str, typer.Argument(metavar="NAME|FILE", help="A shipped name such as HSG, or a .toml file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The table, a .json file.")],
+    species: Annotated[str, typer.Option(metavar="LIST", help="Ions, separated by commas.")] = "H,He,Li,Be,B,C",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Make it anew, and keep nothing for next time.")] = False,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Write alpha (1/Gy) and beta (1/Gy^2) of ions of one energy, 0.1 to 500 MeV/u, by GSM2, in seconds.
+
+    What predictions for the cell line mix. A shipped line has its shipped table; others are kept in the user's cache
+    folder ($XDG_CACHE_HOME or ~/.cache). The file can be given as --backend, too.
+    """
+    require_free(output, overwrite)
+    from surrogate3d.pipeline.cell_line_table import write_mono_table
+
+    with counting("simulating ions") as progress:
+        kinds = words(species)
+        found = write_mono_table(name, output, kinds, use_cache=not no_cache, overwrite=overwrite, progress=progress)
+    for text in found["warnings"]:
+        warn(text)
+    answer("cell-line-table", found, as_json, show_cell_line.tabulated)

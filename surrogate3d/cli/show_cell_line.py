@@ -1,4 +1,4 @@
-"""What `cell-line list`, `show` and `fit` show."""
+"""What `cell-line list`, `show`, `fit` and `table` show."""
 
 from __future__ import annotations
 
@@ -48,6 +48,19 @@ def fitted(data: Mapping[str, Any]) -> None:
     show(table)
     if data["output"]:
         show(f"written: {data['output']}")
+
+
+def tabulated(data: Mapping[str, Any]) -> None:
+    """Print what is in a mono-energetic table."""
+    line, alpha = data["cell_line"], data["alpha"]
+    low, high = data["energy_mev_u"]
+    energies = f"{data['energies']} energies from {low:.3g} to {high:.4g} MeV/u"
+    show(
+        f"{line['name']}: {', '.join(data['species'])} at {energies}",
+        f"alpha {alpha['minimum']:.4g} to {alpha['maximum']:.4g} 1/Gy; photons: {line['alpha_x']:g} 1/Gy",
+        "the shipped table" if data["shipped"] else f"made by {data['made_by']}, {data['seconds']:.1f} s",
+        f"written: {data['output']}",
+    )
 
 
 def _calibrated(model: Mapping[str, Any]) -> str:

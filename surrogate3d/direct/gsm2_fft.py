@@ -153,7 +153,7 @@ class Gsm2Fft:
         """
         for task in tasks:
             require_known(task.where, task.conditions, self.name, oxygen=True)
-        return [self._line(task, known_line(name), seed) for task in tasks for name in task.cell_lines]
+        return [self.answer(task, known_line(name), seed) for task in tasks for name in task.cell_lines]
 
     def settings(self) -> dict[str, Any]:
         """Everything that decides the numbers, for the ledger's key."""
@@ -163,7 +163,8 @@ class Gsm2Fft:
         """What of the cell line decides the numbers, beside its name and photon pair."""
         return asdict(line.gsm2)
 
-    def _line(self, task: VoxelTask, line: CellLine, seed: int) -> VoxelResponse:
+    def answer(self, task: VoxelTask, line: CellLine, seed: int) -> VoxelResponse:
+        """The response of one voxel for a cell line that needs no name; `seed` is only written on it."""
         axes, pO2 = task.axes, task.conditions.pO2_mmHg
         table = _table(axes.species, axes.edges_mev_u.tobytes(), line.gsm2.r_d, self.b_near, pO2)
         phi = task.fluence_per_gy.astype(float).ravel()

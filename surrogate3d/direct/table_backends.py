@@ -76,13 +76,14 @@ class ZaiderRossiTable(ClosedForm):
         """A digest of the table.
 
         Raises:
-            UnsupportedError: the line has the name of a shipped one, but another photon reference.
+            UnsupportedError: the line has the name of a shipped one, but another photon reference or nucleus.
         """
         shipped = known_line(line.name) if line.name in _shipped() else line
-        if (line.alpha_x, line.beta_x) != (shipped.alpha_x, shipped.beta_x):
+        if (line.alpha_x, line.beta_x, line.gsm2) != (shipped.alpha_x, shipped.beta_x, shipped.gsm2):
             raise UnsupportedError(
                 f"the table of {line.name} was made for alpha_x = {shipped.alpha_x:g}, beta_x = {shipped.beta_x:g}, "
-                f"found a cell line of that name with {line.alpha_x:g}, {line.beta_x:g}; give it another name"
+                f"found a cell line of that name with {line.alpha_x:g}, {line.beta_x:g} or another nucleus; give it "
+                "another name"
             )
         return _table_digest(line.name)
 

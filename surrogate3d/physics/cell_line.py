@@ -21,6 +21,10 @@ from surrogate3d.physics.oxygen import OsmkParameters
 
 _TOP = {"name": str, "species": str, "tissue": str, "alpha_x": float, "beta_x": float, "source": str}
 _GSM2 = {"r_d": float, "R_n": float, "r": float, "genome_gbp": float, "source": str}
+_USUAL_GSM2 = {
+    "r_d": 0.9, "R_n": 4.5, "r": 2.5, "genome_gbp": 6.2,
+    "source": "rates calibrated in closed form on the photon pair; geometry of the shipped lines, as the file has none",
+}  # fmt: skip
 _MKM = {"alpha0": float, "beta0": float, "r_d": float, "R_n": float, "source": str}
 _OSMK_NUMBERS = ("alpha_L", "alpha_S", "beta0", "r_d", "R_n", "z0", "z_R", "gamma", "R_m")
 _OSMK = {**dict.fromkeys(_OSMK_NUMBERS, float), "source": str}
@@ -101,7 +105,7 @@ def _parse(text: str, where: str) -> CellLine:
         raise ConfigError(f"{where}: not valid TOML: {error}") from error
     gsm2, mkm, smk, lem, osmk = (data.pop(name, None) for name in ("gsm2", "mkm", "smk", "lem", "osmk"))
     top = _checked(data, _TOP, {}, where)
-    kinetics = _checked(gsm2, _GSM2, {}, f"{where} [gsm2]")
+    kinetics = _checked(_USUAL_GSM2 if gsm2 is None else gsm2, _GSM2, {}, f"{where} [gsm2]")
     gsm2_source = kinetics.pop("source")
     kinetics["G"] = kinetics.pop("genome_gbp")
     try:

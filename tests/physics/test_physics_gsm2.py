@@ -212,6 +212,13 @@ def test_a_users_file_is_loaded_by_its_path(tmp_path: Path) -> None:
     assert line.lem is None
 
 
+def test_a_file_without_gsm2_has_the_geometry_of_the_shipped_lines(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.split("[gsm2]")[0])
+    assert cell_line(path).gsm2 == gsm2.calibrate(0.2, 0.04, r_d=0.9, R_n=4.5, r=2.5)
+    assert "geometry of the shipped lines" in cell_line(path).gsm2_source
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
@@ -221,7 +228,6 @@ def test_a_users_file_is_loaded_by_its_path(tmp_path: Path) -> None:
         ("0.04", "-0.04", "not negative, found -0.04"),
         ("0.04", "true", "not negative, found True"),
         ('"glioma"', '""', "a text"),
-        ("[gsm2]", "[mkm]", "missing, or not a table"),
         ("=", "", "not valid TOML"),
     ],
 )
