@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +14,11 @@ from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
 from surrogate3d.grid import Grid
 
 IntArray = npt.NDArray[np.int64]
+
+CUBE, CHOICE, HELD_OUT = 0, 1, 2
+"""What lots are drawn for; those of one purpose say nothing of another's."""
+
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +35,8 @@ class PlanFeatures:
             row is non-negative and is normalised to 1 here.
         dose: (n_masked,) dose, any scale per plan, positive.
         voxels: (n_masked, 3) indices (i, j, k) of the masked voxels, each once.
+        traits: (n_masked,) further quantities by name, for strata: `LET_d`, `LET_gradient`, `dose_gradient`, `density`
+            (see `strata.plan_strata`).
 
     Raises:
         GridMismatchError: shapes do not fit each other, or a voxel lies outside the grid.
@@ -40,6 +48,7 @@ class PlanFeatures:
     dose_fractions: npt.NDArray[np.floating]
     dose: npt.NDArray[np.floating]
     voxels: npt.NDArray[np.integer]
+    traits: Mapping[str, npt.NDArray[np.floating]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.voxels)
@@ -55,6 +64,8 @@ class PlanFeatures:
         if len(np.unique(self.flat_index)) != n:
             raise ValueRangeError(f"{self.field_id}: a masked voxel is listed twice")
         self._require_values()
+        if any(trait.shape != (n,) for trait in self.traits.values()):
+            raise GridMismatchError(f"{self.field_id}: every trait must be ({n},)")
 
     def _require_values(self) -> None:
         if not np.isfinite(self.dose).all() or self.dose.min() <= 0:
@@ -68,10 +79,43 @@ class PlanFeatures:
                 f"{tuple(int(x) for x in self.voxels[empty[0]])}; leave them out of the mask"
             )
 
-    @property
+    @cached_property
     def flat_index(self) -> IntArray:
         """(n_masked,) index of each voxel in the raveled grid."""
         return np.asarray(np.ravel_multi_index(tuple(self.voxels.T), self.grid.shape), dtype=np.int64)
+
+    @property
+    def relative_dose(self) -> npt.NDArray[np.float64]:
+        """(n_masked,) dose over the plan's largest."""
+        return np.asarray(self.dose / self.dose.max(), dtype=float)
+
+    @cached_property
+    def content(self) -> str:
+        """SHA-256 of what decides the choice, whatever the plan is called and in whatever order its rows come.
+
+        The masked voxels enter exactly; relative dose and dose fractions as their means over these voxels, rounded to
+        0.001. Values of single voxels would not do: one of millions always lies at an edge of rounding, and the last
+        digit of a rescaled dose would make another plan of it.
+        """
+        digest = hashlib.sha256(np.asarray(self.grid.shape, dtype="<i8").tobytes())
+        digest.update(np.sort(self.flat_index).astype("<i8").tobytes())
+        digest.update(np.rint(1000.0 * self._means()).astype("<i8").tobytes())
+        return digest.hexdigest()
+
+    def _means(self) -> npt.NDArray[np.float64]:
+        order = np.argsort(self.flat_index)  # so that the sums do not depend on the order of rows either
+        total = np.zeros(self.dose_fractions.shape[1])
+        for start in range(0, len(order), _ROWS_AT_ONCE):
+            rows = self.dose_fractions[order[start : start + _ROWS_AT_ONCE]].astype(float)
+            total += (rows / rows.sum(axis=1, keepdims=True)).sum(axis=0)
+        return np.append(total / len(order), self.relative_dose[order].mean())
+
+    def lots(self, seed: int, purpose: int) -> npt.NDArray[np.float64]:
+        """(n_masked,) uniform random numbers of the voxels, which depend on `content`, seed and purpose alone."""
+        key = int.from_bytes(bytes.fromhex(self.content)[:8], "little")
+        drawn = np.empty(len(self.voxels))
+        drawn[np.argsort(self.flat_index)] = np.random.default_rng([seed, purpose, key]).random(len(drawn))
+        return drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,24 +158,11 @@ def cube_index(grid: Grid, voxels: npt.NDArray[np.integer], cube_mm: float) -> I
     return np.asarray(np.ravel_multi_index(tuple(cube.T), tuple(per_axis)), dtype=np.int64)
 
 
-def candidates(plans: Sequence[PlanFeatures], cube_mm: float, seed: int) -> Candidates:
-    """Draw one masked voxel at random from every coarse cube of every plan.
-
-    A lot rather than the central voxel: it has a known probability (what a design-weighted mean needs) and does not
-    prefer the middle of the cube, where a threshold mask is never cut. One candidate per cube is the stratified step
-    of the sampling of Zhang et al. 2025, doi 10.1007/s10237-025-02034-6. Lots depend on the seed, the field's name
-    and the set of masked voxels only, not on the order of plans or rows.
-
-    Args:
-        plans: masked voxels by plan.
-        cube_mm: edge of the cubes, mm.
-        seed: seed of the lots.
-
-    Returns:
-        The candidates, ordered by field name and place in the grid.
+def in_order(plans: Sequence[PlanFeatures]) -> list[PlanFeatures]:
+    """The plans in an order that depends on their content, not on how they are called or given.
 
     Raises:
-        QuantityError: `cube_mm` is not positive, or two plans have one field name.
+        QuantityError: two plans have one field name.
         GridMismatchError: the plans differ in channels.
         ValueRangeError: there are no plans.
     """
@@ -140,25 +171,45 @@ def candidates(plans: Sequence[PlanFeatures], cube_mm: float, seed: int) -> Cand
         raise QuantityError(f"every plan needs its own field name, found {names}")
     if len({plan.dose_fractions.shape[1] for plan in plans}) > 1:
         raise GridMismatchError("the plans' dose fractions differ in channels; bring all spectra to the same axes")
-    parts = []
-    for p in sorted(range(len(plans)), key=names.__getitem__):
-        row, probability = _one_per_cube(plans[p], cube_mm, np.random.default_rng(_plan_seed(seed, names[p])))
-        parts.append((np.full(len(row), p), row, probability))
-    if not parts:
+    if not plans:
         raise ValueRangeError("no plans to choose voxels from")
+    return sorted(plans, key=lambda plan: (plan.content, plan.field_id))
+
+
+def candidates(plans: Sequence[PlanFeatures], cube_mm: float, seed: int) -> Candidates:
+    """Draw one masked voxel at random from every coarse cube of every plan.
+
+    A lot rather than the central voxel: it has a known probability (what a design-weighted mean needs) and does not
+    prefer the middle of the cube, where a threshold mask is never cut. One candidate per cube is the stratified step
+    of the sampling of Zhang et al. 2025, doi 10.1007/s10237-025-02034-6. Lots depend on the seed and on
+    `PlanFeatures.content` only: not on the field's name, on the order of plans or rows, nor on other plans.
+
+    Args:
+        plans: masked voxels by plan.
+        cube_mm: edge of the cubes, mm.
+        seed: seed of the lots.
+
+    Returns:
+        The candidates, ordered as `in_order` and by place in the grid; `plan` counts the plans as given.
+
+    Raises:
+        QuantityError: `cube_mm` is not positive, or two plans have one field name.
+        GridMismatchError: the plans differ in channels.
+        ValueRangeError: there are no plans.
+    """
+    position = {plan.field_id: p for p, plan in enumerate(plans)}
+    parts = []
+    for plan in in_order(plans):
+        row, probability = one_per_cube(plan, cube_mm, seed)
+        parts.append((np.full(len(row), position[plan.field_id]), row, probability))
     return Candidates(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _plan_seed(seed: int, field_id: str) -> list[int]:
-    return [seed, int.from_bytes(hashlib.sha256(field_id.encode()).digest()[:8], "little")]
-
-
-def _one_per_cube(
-    plan: PlanFeatures, cube_mm: float, rng: np.random.Generator
-) -> tuple[IntArray, npt.NDArray[np.float64]]:
-    place = np.argsort(plan.flat_index)
-    cube = cube_index(plan.grid, plan.voxels[place], cube_mm)
-    drawn = place[np.lexsort((rng.random(len(place)), cube))]
-    _, first, count = np.unique(np.sort(cube), return_index=True, return_counts=True)
-    in_place_order = np.argsort(plan.flat_index[drawn[first]])
-    return drawn[first][in_place_order], (1.0 / count)[in_place_order]
+def one_per_cube(plan: PlanFeatures, cube_mm: float, seed: int) -> tuple[IntArray, npt.NDArray[np.float64]]:
+    """Rows of the voxels drawn in the cubes of one plan, by place in the grid, and their probabilities."""
+    cube = cube_index(plan.grid, plan.voxels, cube_mm)
+    order = np.lexsort((plan.lots(seed, CUBE), cube))
+    _, first, count = np.unique(cube[order], return_index=True, return_counts=True)
+    drawn = order[first]
+    in_place_order = np.argsort(plan.flat_index[drawn])
+    return drawn[in_place_order], (1.0 / count)[in_place_order]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, QuantityError, ValueRangeError
-from surrogate3d.sampling.candidates import PlanFeatures
+from surrogate3d.sampling.acquisition import STRATEGIES
+from surrogate3d.sampling.candidates import HELD_OUT, PlanFeatures, in_order
+from surrogate3d.sampling.cost import affordable
 from surrogate3d.sampling.sampler import Sampler, VoxelKey, key_of, points_of
-from surrogate3d.sampling.similarity import distance_to_nearest
+from surrogate3d.sampling.similarity import FloatArray, distance_to_nearest
 
 SCHEMA = "surrogate3d.selection/1"
 ROLES = ("chosen", "worst", "random")
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -25,8 +29,8 @@ class SelectedVoxel:
         field_id: name of the plan's field.
         voxel: (i, j, k).
         role: "chosen" for training; "worst" and "random" are held out for testing.
-        inclusion_probability: known probability of being in the design, or None. For "random" it is that of a simple
-            random sample of all masked voxels that were not chosen.
+        inclusion_probability: known probability of being in the design, or None. For the held-out role "random" it is
+            that of a simple random sample of all masked voxels that were not chosen.
     """
 
     field_id: str
@@ -49,7 +53,8 @@ class Selection:
         threshold: similarity threshold: every candidate is at most this dissimilar to a chosen one.
         seed: seed of all lots.
         budget: chosen voxels that were asked for.
-        n_candidates: coarse cubes with a masked voxel.
+        n_candidates: coarse cubes with a masked voxel, or all masked voxels, see `Sampler`.
+        strategy: of `acquisition.STRATEGIES`.
     """
 
     voxels: tuple[SelectedVoxel, ...]
@@ -58,6 +63,7 @@ class Selection:
     seed: int
     budget: int
     n_candidates: int
+    strategy: str = "adaptive"
 
     @property
     def all_candidates_taken(self) -> bool:
@@ -68,13 +74,14 @@ class Selection:
     def statement(self) -> str:
         """One sentence on the choice, for logs and reports."""
         chosen = len(self.of_role("chosen"))
+        cubes = STRATEGIES[self.strategy].one_per_cube if self.strategy in STRATEGIES else False
+        what = f"one per {self.cube_mm:g} mm cube" if cubes else "all masked voxels"
+        how = "" if self.strategy == "adaptive" else f" by the strategy {self.strategy}"
         if self.all_candidates_taken:
-            return (
-                f"all {chosen} candidates are taken (budget {self.budget}, one per {self.cube_mm:g} mm cube); "
-                "smaller cubes would offer more"
-            )
+            more = "; smaller cubes would offer more" if cubes else ""
+            return f"all {chosen} candidates are taken{how} (budget {self.budget}, {what}){more}"
         return (
-            f"{chosen} of {self.n_candidates} candidates (one per {self.cube_mm:g} mm cube) are taken; every other one "
+            f"{chosen} of {self.n_candidates} candidates ({what}) are taken{how}; every other one "
             f"is within a dissimilarity of {self.threshold:.3g} of a taken one"
         )
 
@@ -95,6 +102,7 @@ class Selection:
             "budget": self.budget,
             "n_candidates": self.n_candidates,
             "all_candidates_taken": self.all_candidates_taken,
+            "strategy": self.strategy,
             "plans": [
                 {
                     "field_id": name,
@@ -125,6 +133,7 @@ class Selection:
                 int(data["seed"]),
                 int(data["budget"]),
                 int(data["n_candidates"]),
+                str(data.get("strategy", "adaptive")),  # selections of older versions had no other
             )
         except KeyError as error:
             raise FormatError(f"the selection lacks the key {error}; it was not written whole") from error
@@ -141,7 +150,17 @@ def _rows(plan: dict[str, Any]) -> list[tuple[int, str, tuple[int, int, int], st
 
 
 def select(
-    plans: Sequence[PlanFeatures], budget: int, cube_mm: float, seed: int, n_worst: int, n_random: int
+    plans: Sequence[PlanFeatures],
+    budget: int,
+    cube_mm: float,
+    seed: int,
+    n_worst: int,
+    n_random: int,
+    strategy: str = "adaptive",
+    bins: dict[str, int] | None = None,
+    members: Mapping[str, FloatArray] | None = None,
+    hours: float = np.inf,
+    cost: Mapping[str, FloatArray] | None = None,
 ) -> Selection:
     """Choose the voxels worth a full simulation, and others to test the surrogate on.
 
@@ -152,19 +171,42 @@ def select(
         seed: seed of all lots.
         n_worst: held-out voxels that are least similar to the chosen ones.
         n_random: held-out voxels drawn at random from all that were not chosen.
+        strategy: of `acquisition.STRATEGIES`.
+        bins: see `Sampler`.
+        members: see `Sampler`.
+        hours: processor time of the chosen voxels in all, h; the order of choice is cut where it is spent.
+        cost: (n_masked,) predicted hours of each voxel by field name, such as of `cost.cpu_hours`; needed with `hours`.
 
     Returns:
-        The design. Deterministic; independent of the order of plans.
+        The design. Deterministic; independent of the order of plans, and of how fields are called.
 
     Raises:
-        ValueRangeError: the budget is below 1, or a held-out number is negative.
-        QuantityError: `cube_mm` is not positive, or two plans have one field name.
+        ValueRangeError: the budget is below 1, a held-out number is negative, or the hours do not buy one voxel.
+        QuantityError: `cube_mm` is not positive, two plans have one field name, or hours are given without costs.
+        UnknownNameError: there is no such strategy.
     """
-    sampler = Sampler(plans, budget, cube_mm, seed)
+    if np.isfinite(hours):
+        order = Sampler(plans, budget, cube_mm, seed, strategy, bins, members).ask(budget)
+        budget = affordable(_costs(plans, order, cost or {}), hours)
+        if not budget:
+            raise ValueRangeError(f"{hours:g} hours do not buy the first voxel of the design; give more")
+    sampler = Sampler(plans, budget, cube_mm, seed, strategy, bins, members)
     chosen = sampler.ask(budget)
     voxels = [SelectedVoxel(key.field_id, key.voxel, "chosen", sampler.inclusion_probability(key)) for key in chosen]
     voxels += held_out(plans, chosen, seed, n_worst, n_random)
-    return Selection(tuple(voxels), float(cube_mm), sampler.threshold, seed, budget, sampler.n_candidates)
+    return Selection(tuple(voxels), float(cube_mm), sampler.threshold, seed, budget, sampler.n_candidates, strategy)
+
+
+def _costs(plans: Sequence[PlanFeatures], keys: Sequence[VoxelKey], cost: Mapping[str, FloatArray]) -> FloatArray:
+    """Cost of each key, in order."""
+    by_key: dict[VoxelKey, float] = {}
+    for plan in plans:
+        if plan.field_id not in cost or cost[plan.field_id].shape != plan.dose.shape:
+            raise QuantityError(f"{plan.field_id}: a budget of hours needs the predicted hours of every masked voxel")
+        wanted = {key.voxel for key in keys if key.field_id == plan.field_id}
+        rows = [row for row, voxel in enumerate(map(tuple, plan.voxels.tolist())) if voxel in wanted]
+        by_key |= {key_of(plan, row): float(cost[plan.field_id][row]) for row in rows}
+    return np.array([by_key[key] for key in keys])
 
 
 def held_out(
@@ -191,26 +233,38 @@ def held_out(
     """
     if n_worst < 0 or n_random < 0:
         raise ValueRangeError(f"numbers of held-out voxels must not be negative, found {n_worst} and {n_random}")
-    ordered = sorted(plans, key=lambda plan: plan.field_id)
-    taken = set(chosen)
-    keys, distance = _distances_to_chosen(ordered, taken)
-    free = np.array([n for n, key in enumerate(keys) if key not in taken], dtype=int)
-    lot = np.random.default_rng([seed, len(ROLES)]).permutation(len(free))
-    drawn, rest = free[np.sort(lot[:n_random])], free[np.sort(lot[n_random:])]
+    ordered = in_order(plans)
+    rows = [np.argsort(plan.flat_index) for plan in ordered]
+    free, distance = _distances_to_chosen(ordered, rows, chosen)
+    lot = np.concatenate([plan.lots(seed, HELD_OUT)[order] for plan, order in zip(ordered, rows, strict=True)])
+    by_lot = free[np.argsort(lot[free], kind="stable")]
+    drawn, rest = np.sort(by_lot[:n_random]), np.sort(by_lot[n_random:])
     worst = rest[np.argsort(-distance[rest], kind="stable")[:n_worst]]
+    start = np.cumsum([0, *(len(order) for order in rows)])
+
+    def voxel(n: int, role: str, probability: float | None) -> SelectedVoxel:
+        p = int(np.searchsorted(start, n, side="right")) - 1
+        key = key_of(ordered[p], int(rows[p][n - start[p]]))
+        return SelectedVoxel(key.field_id, key.voxel, role, probability)
+
     probability = len(drawn) / len(free) if len(free) else None
-    return [SelectedVoxel(keys[n].field_id, keys[n].voxel, "worst", None) for n in worst] + [
-        SelectedVoxel(keys[n].field_id, keys[n].voxel, "random", probability) for n in drawn
-    ]
+    return [voxel(n, "worst", None) for n in worst] + [voxel(n, "random", probability) for n in drawn]
 
 
 def _distances_to_chosen(
-    plans: Sequence[PlanFeatures], taken: set[VoxelKey]
-) -> tuple[list[VoxelKey], np.ndarray[tuple[int], np.dtype[np.float64]]]:
-    """Keys of all masked voxels in the order of plans and places, and their distance to the nearest taken one."""
-    rows = [np.argsort(plan.flat_index) for plan in plans]
-    keys = [[key_of(plan, row) for row in order] for plan, order in zip(plans, rows, strict=True)]
-    points = [points_of(plan, order) for plan, order in zip(plans, rows, strict=True)]
-    is_taken = [np.array([key in taken for key in part], dtype=bool) for part in keys]
-    chosen = np.concatenate([p[mask] for p, mask in zip(points, is_taken, strict=True)])
-    return [key for part in keys for key in part], np.concatenate([distance_to_nearest(p, chosen) for p in points])
+    plans: Sequence[PlanFeatures], rows: Sequence[npt.NDArray[np.int64]], chosen: Sequence[VoxelKey]
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Places, among all rows of all plans, that are not chosen, and every place's distance to the nearest chosen."""
+    taken, points = [], []
+    for plan, order in zip(plans, rows, strict=True):
+        voxels = [key.voxel for key in chosen if key.field_id == plan.field_id]
+        flat = np.ravel_multi_index(tuple(np.array(voxels, dtype=np.int64).reshape(-1, 3).T), plan.grid.shape)
+        taken.append(np.isin(plan.flat_index[order], flat))
+        points.append(points_of(plan, order[taken[-1]]))
+    centres = np.concatenate(points)
+    pieces = [
+        distance_to_nearest(points_of(plan, order[n : n + _ROWS_AT_ONCE]), centres)
+        for plan, order in zip(plans, rows, strict=True)
+        for n in range(0, len(order), _ROWS_AT_ONCE)
+    ]
+    return np.flatnonzero(~np.concatenate(taken)), np.concatenate(pieces)

@@ -65,8 +65,26 @@ def test_order_of_plans_and_rows_is_irrelevant():
 def test_another_plan_does_not_change_the_lots():
     with_b = {key for key in chosen_voxels([plan("a"), plan("b")]) if key[0] == "a"}
     assert with_b == chosen_voxels([plan("a")])
-    b = {key[1:] for key in chosen_voxels([plan("a"), plan("b")]) if key[0] == "b"}
-    assert b != {key[1:] for key in with_b}  # plans have lots of their own
+
+
+def test_lots_depend_on_the_content_and_not_on_the_name():
+    assert {key[1:] for key in chosen_voxels([plan("a")])} == {key[1:] for key in chosen_voxels([plan("z")])}
+    dose = np.ones(64)
+    dose[7] = 2.0
+    assert {key[1:] for key in chosen_voxels([plan("a", dose=dose)])} != {key[1:] for key in chosen_voxels([plan("a")])}
+
+
+@pytest.mark.parametrize("factor", [1e-3, 2.5, 7e4])
+def test_content_is_that_of_relative_dose_in_single_precision_too(factor):
+    dose = np.random.default_rng(3).uniform(0.1, 2, 64).astype(np.float32)
+    assert plan(dose=dose).content == plan("b", dose=dose * np.float32(factor)).content
+
+
+def test_content_changes_with_mask_and_spectrum():
+    fractions = np.ones((64, 3))
+    fractions[:, 0] = 1.02
+    others = [plan(voxels=EVERY_VOXEL[1:]), PlanFeatures("a", GRID, fractions, np.ones(64), EVERY_VOXEL)]
+    assert len({plan().content, *(other.content for other in others)}) == 3
 
 
 def test_seeds_differ():
@@ -103,6 +121,8 @@ def test_plan_refuses_what_does_not_fit():
         plan(dose=np.ones(3))
     with pytest.raises(ValueRangeError, match="positive"):
         plan(dose=np.zeros(64))
+    with pytest.raises(GridMismatchError, match="trait"):
+        PlanFeatures("a", GRID, np.ones((64, 3)), np.ones(64), EVERY_VOXEL, {"LET_d": np.ones(3)})
     fractions = np.ones((64, 3))
     fractions[5] = 0
     with pytest.raises(ValueRangeError, match=r"1 masked voxels have no spectrum, the first is \(0, 1, 1\)"):

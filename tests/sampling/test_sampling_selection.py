@@ -128,3 +128,31 @@ def test_refuses_unknown_roles_and_negative_numbers():
         SelectedVoxel("a", (0, 0, 0), "best", None)
     with pytest.raises(ValueRangeError, match="negative"):
         held_out(PLANS, [], 0, -1, 0)
+
+
+def test_a_selection_says_its_strategy_and_old_ones_are_adaptive():
+    chosen = select(PLANS, 20, 4.0, 7, 2, 2, "k_centre")
+    assert Selection.from_json(json.loads(json.dumps(chosen.to_json()))) == chosen
+    assert chosen.statement.startswith(f"20 of {N_MASKED} candidates (all masked voxels) are taken by the strategy k_c")
+    data = select(PLANS, 20, 4.0, 7, 2, 2).to_json()
+    del data["strategy"]
+    assert Selection.from_json(data).strategy == "adaptive"
+
+
+def test_the_design_does_not_depend_on_what_fields_are_called(selection):
+    other = [PlanFeatures({"a": "y", "b": "x"}[p.field_id], p.grid, p.dose_fractions, p.dose, p.voxels) for p in PLANS]
+    found = select(other, budget=20, cube_mm=4.0, seed=7, n_worst=6, n_random=9)
+    names = {"y": "a", "x": "b"}
+    assert [(names[v.field_id], v.voxel, v.role) for v in found.voxels] == [
+        (v.field_id, v.voxel, v.role) for v in selection.voxels
+    ]
+
+
+def test_hours_cut_the_order_of_choice(selection):
+    cost = {p.field_id: np.full(len(p.voxels), 0.5) for p in PLANS}
+    bought = select(PLANS, 20, 4.0, 7, 0, 0, hours=4.2, cost=cost)
+    assert bought.of_role("chosen") == selection.of_role("chosen")[:8]
+    with pytest.raises(ValueRangeError, match="do not buy"):
+        select(PLANS, 20, 4.0, 7, 0, 0, hours=0.4, cost=cost)
+    with pytest.raises(QuantityError, match="predicted hours"):
+        select(PLANS, 20, 4.0, 7, 0, 0, hours=4.0)
