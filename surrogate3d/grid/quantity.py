@@ -52,6 +52,8 @@ _ROWS = (
     ("BED", "BED", "Gy", "biologically effective dose of photons, D_RBE (1 + D_RBE per fraction / (alpha_x / beta_x))"),
     ("EQD2", "EQD2", "Gy", "photon dose in fractions of 2 Gy with the same BED"),
     ("RBE_std", "s(RBE)", "1", "predicted standard deviation of RBE_ref (surrogate, not Monte Carlo)"),
+    ("cell_line", "cell line", "1", "number of the voxel's cell line, as listed with the map; 0 for none"),
+    ("RBE_half_width", "u90(RBE)", "1", "half width of the interval of RBE_ref that is to cover 90 % (surrogate)"),
     ("RBE_se", "se(RBE)", "1", "Monte Carlo standard error of RBE_ref (direct simulation)"),
     ("outside", "outside", "1", "1 where a direct simulation lies outside the validity of its back end"),
     ("explained", "K sum(Phi L) / D", "1", "dose to water that the spectra explain over the scored dose"),
@@ -99,7 +101,7 @@ _ROWS = (
         "out_of_domain",
         "out of domain",
         "1",
-        "1 where the training says nothing and the answer is that of grouped pooling",
+        "1 where the training says nothing; for a beam of another ion the answer is that of grouped pooling",
     ),
 )
 

@@ -29,8 +29,9 @@ PATIENT = ("structure", "density", "HU")
 """Quantities of the patient, not of the radiation: they are the same in every field and never add."""
 
 RESPONSES = (
-    "alpha", "beta", "survival", "effect", "RBE", "RBE_ref", "RBE10", "RBE_std", "RBE_se", "D_RBE", "BED", "EQD2",
-    "mask", "out_of_domain", "outside",
+    "alpha", "beta", "survival", "effect", "RBE", "RBE_ref", "RBE10", "RBE_std", "RBE_half_width", "RBE_se",
+    "D_RBE", "BED", "EQD2",
+    "mask", "out_of_domain", "outside", "cell_line",
     "M1", "F1", "F2", "F3", "DSB_site_yield", "DSB_yield", "complex_DSB_yield",
 )  # fmt: skip
 """What follows from a radiation field, and is neither added nor carried to another grid."""

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import GridMismatchError
+from surrogate3d.grid.regions import union
 from surrogate3d.validation.metrics import root_mean_square
-from surrogate3d.validation.regions import union
 
 
 def noise_floor(

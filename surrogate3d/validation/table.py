@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, GridMismatchError, QuantityError, UnknownNameError
+from surrogate3d.grid.regions import union
 from surrogate3d.validation.metrics import METRICS, ErrorSummary, error_summary
-from surrogate3d.validation.regions import union
 
 SCHEMA = "surrogate3d.validation/1"
 

@@ -7,6 +7,7 @@ import pytest
 
 from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
 from surrogate3d.validation import METRICS, error_summary, noise_floor
+from surrogate3d.validation.metrics import histories_ratio, rms_ratio, scatter
 
 
 def test_hand_computed_summary():
@@ -123,3 +124,40 @@ def test_noise_floor_refuses_other_shapes():
         noise_floor(np.ones(2), np.ones(3))
     with pytest.raises(GridMismatchError, match="region 'x'"):
         noise_floor(np.ones(2), np.ones(2), {"x": np.ones(3, bool)})
+
+
+def test_scatter_and_bias_make_the_rms():
+    rng = np.random.default_rng(4)
+    truth = rng.uniform(1, 2, 500)
+    predicted = truth * (1.01 + 0.02 * rng.standard_normal(500))
+    s = error_summary(predicted, truth)
+    assert scatter(predicted, truth) ** 2 * 499 / 500 + s.bias**2 == pytest.approx(s.rms**2)
+    assert np.isnan(scatter(np.array([1.0, np.nan]), np.ones(2)))
+
+
+def test_half_the_error_is_four_times_the_histories():
+    assert histories_ratio(0.5, 1.0) == 4.0
+    assert np.isnan(histories_ratio(0.0, 1.0))
+
+
+def test_the_interval_of_a_ratio_of_rms_covers_the_true_ratio():
+    rng = np.random.default_rng(6)
+    inside = 0
+    for _ in range(200):
+        shared = np.repeat(rng.standard_normal(40), 5)  # all voxels of a block have one error
+        found = rms_ratio(
+            0.5 * shared, np.repeat(rng.standard_normal(40), 5), np.repeat(np.arange(40), 5), rng, n_draws=200
+        )
+        inside += found[1] <= 0.5 <= found[2]
+    assert 0.88 < inside / 200 <= 1.0
+    same = rms_ratio(np.ones(4), np.full(4, 2.0), np.zeros(4, int), rng)
+    assert same == (0.5, 0.5, 0.5)
+    assert np.isnan(rms_ratio(np.empty(0), np.empty(0), np.empty(0, int), rng)).all()
+
+
+def test_comparisons_need_equal_shapes():
+    one = np.ones(2)
+    with pytest.raises(GridMismatchError, match="predicted"):
+        scatter(np.ones(3), one)
+    with pytest.raises(GridMismatchError, match="equal shapes"):
+        rms_ratio(one, one, np.zeros(3, int), np.random.default_rng(0))

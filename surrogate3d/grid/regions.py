@@ -73,6 +73,21 @@ def union(masks: Mapping[str, BoolArray], shape: tuple[int, ...]) -> BoolArray:
     return together
 
 
+def region_names(masks: Mapping[str, BoolArray]) -> npt.NDArray[np.str_]:
+    """(i, j, k) name of the region of each voxel, "" where it is in none; where masks overlap the last one counts.
+
+    Raises:
+        GridMismatchError: there is no mask, or their shapes differ.
+    """
+    shapes = {mask.shape for mask in masks.values()}
+    if len(shapes) != 1:
+        raise GridMismatchError(f"regions must be masks of one shape, found {sorted(shapes)}")
+    names = np.full(shapes.pop(), "", dtype=f"<U{max(map(len, masks))}")
+    for name, mask in masks.items():
+        names[mask] = name
+    return names
+
+
 def _check(dose: npt.NDArray[np.floating], beam_axis: int, beam_sign: int) -> None:
     if dose.ndim != 3:
         raise GridMismatchError(f"regions need a dose of shape (i, j, k), found {dose.shape}")

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
-from surrogate3d.validation import REGIONS, regions
-from surrogate3d.validation.regions import union
+from surrogate3d.grid.regions import REGIONS, regions, union
 
 DEPTH = np.array([50, 50, 60, 70, 98, 85, 102, 100, 60, 20, 6, 2.0])
 """Along one line: rising entrance, rippled target, distal edge, and a tail below 5 %."""
