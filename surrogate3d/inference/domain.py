@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from surrogate3d.errors import BundleError
 from surrogate3d.grid import Field, SpectrumAxes
-from surrogate3d.model.bundle import MATTERING_FRACTION, ModelCard, Surrogate
-from surrogate3d.model.channels import channels
+from surrogate3d.inference.spectrum_domain import SpectrumDomain
+from surrogate3d.model.bundle import ModelCard
 from surrogate3d.physics.cell_line import CellLine
-
-CHANNEL_MARGIN = 0.5
-"""How far beyond the training's range a channel may lie, in standard deviations of the channel."""
+from surrogate3d.physics.let import largest_species
 
 SEVERAL_BEAMS = "beams from several directions"
 """What puts every voxel out of the domain of a network that knows single beams."""
 
+UNKNOWN_BEAM = "the ion of the beam"
+"""What puts every voxel of a beam of an ion that no training beam was out of the domain."""
+
 SPACING_TOLERANCE = 0.25
 """Largest relative difference in voxel size: the network's filters are in voxels."""
+
+MOST_PER_HISTORY = 20.0
+"""More tracks than this in one plane across the beam, per history, are no sum of what was simulated: a primary with all
+its secondaries leaves one to three."""
 
 
 def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
     """Refuse a field that the model was not made for.
 
     Raises:
-        BundleError: species, beam, energy bins, voxel size, LET definition, kind of dose or cell line do not fit.
+        BundleError: species, energy bins, scale of the fluence, voxel size, LET definition, kind of dose or photon
+            reference do not fit.
     """
     axes = field.spectra.axes
     if axes.species not in card.species_sets:
@@ -41,6 +47,7 @@ def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
             f"{axes.edges_mev_u[0][-1]:g} MeV/u, the model was trained on {edges.shape[1] - 1} logarithmic ones from "
             f"{edges[0][0]:g} to {edges[0][-1]:g} MeV/u; score those"
         )
+    _require_counts(field)
     if not field.several_directions:  # then the table answers, which knows no voxel size
         _require_spacing(field, card)
     _require_let(field, card)
@@ -48,9 +55,58 @@ def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
         raise BundleError(
             f"the field has {field.dose_name}, the model was trained with {card.dose_name}; score the same"
         )
+    if line.beta_x <= 0:
+        raise BundleError(
+            f"cell line {line.name} has beta_x = {line.beta_x:g} 1/Gy^2; the network needs a positive one"
+        )
     photon = {name: (a, b) for name, a, b in card.cell_lines}.get(line.name)
     if photon is not None and not np.allclose(photon, (line.alpha_x, line.beta_x), rtol=1e-6):
         raise BundleError(f"cell line {line.name} has another photon reference than the model was trained with")
+
+
+def line_outside(card_lines: Sequence[tuple[str, float, float]], line: CellLine) -> str:
+    """Why a cell line is none that a model interpolates to; "" if it is.
+
+    A correction that depends on alpha_x and beta_x was learned between those of the training. Outside of their range,
+    or that of alpha_x / beta_x, it is a guess: such a line is answered, and flagged with this reason.
+
+    Args:
+        card_lines: name, alpha_x (1/Gy) and beta_x (1/Gy^2) of the lines trained on (`ModelCard.cell_lines`).
+        line: the line that is asked for.
+    """
+    names = ", ".join(name for name, _, _ in card_lines)
+    quantities = (
+        ("alpha_x", "1/Gy", line.alpha_x, [a for _, a, _ in card_lines]),
+        ("beta_x", "1/Gy^2", line.beta_x, [b for _, _, b in card_lines]),
+        ("alpha_x / beta_x", "Gy", line.alpha_beta_x, [a / b if b > 0 else float("inf") for _, a, b in card_lines]),
+    )
+    for name, unit, own, trained in quantities:
+        low, high = min(trained), max(trained)
+        if not low * (1 - 1e-6) <= own <= high * (1 + 1e-6):
+            return (
+                f"{name} of {line.name} is {own:.4g} {unit}, outside {low:.4g} to {high:.4g} {unit} of the cell lines "
+                f"trained on ({names})"
+            )
+    return ""
+
+
+def _require_counts(field: Field) -> None:
+    """The fluence must be summed over the histories: its size tells the network how noisy it is."""
+    tracks = field.tracks
+    busiest = float(tracks.max())
+    if busiest < 1:
+        raise BundleError(
+            f"the busiest voxel has {busiest:.3g} tracks (summed fluence x face area), less than one particle: the "
+            "fluence was scored per history or scaled without a record of it; convert sums over histories, and give "
+            "a scale as prescription"
+        )
+    across = tuple(axis for axis in range(3) if axis != field.beam_axis)
+    plane = float(tracks.sum(axis=across).max())
+    if 0 < MOST_PER_HISTORY * field.histories < plane:
+        raise BundleError(
+            f"a plane across the beam has {plane:.3g} tracks of {field.histories:,} histories: the fluence was scaled "
+            "without a record of it; convert sums over histories, and give a scale as prescription"
+        )
 
 
 def _require_spacing(field: Field, card: ModelCard) -> None:
@@ -80,58 +136,42 @@ def _require_let(field: Field, card: ModelCard) -> None:
                 )
 
 
-def out_of_domain(
-    surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...], several_directions: bool = False
-) -> npt.NDArray[np.bool_]:
-    """Voxels whose surroundings look unlike anything in training.
+@dataclass(frozen=True, eq=False)
+class DomainMap:
+    """Where a model may be believed.
 
-    A voxel is out of domain when beams cross, when the beam is of a species that no training beam was, or when a
-    channel of a group that carries at least 1 % of the local dose is outside the range that it had at the voxels
-    trained on.
+    Attributes:
+        score: (i, j, k) distance of the voxel's spectrum to the training over what is allowed
+            (`spectrum_domain.SpectrumDomain.score`); NaN where not asked for.
+        outside: (i, j, k) out of the domain, only where asked for.
+        reason: what puts most of these voxels there; "" if there are none.
+        unknown: whether the network knows nothing of such a field at all: another ion, or crossing beams.
+    """
+
+    score: npt.NDArray[np.float64]
+    outside: npt.NDArray[np.bool_]
+    reason: str = ""
+    unknown: bool = False
+
+
+def domain_map(
+    field: Field, primaries: Sequence[str], spectra: SpectrumDomain, mask: npt.NDArray[np.bool_]
+) -> DomainMap:
+    """Where the training says nothing about a field, by its spectra alone.
+
+    A voxel is out of the domain when its spectrum is unlike any of the training; all are, when beams cross or the beam
+    is of a species that no training beam was.
 
     Args:
-        surrogate: the model.
-        inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`.
-        species: of the groups.
-        several_directions: of the field (`DoseField.several_directions`).
-
-    Returns:
-        (i, j, k), turned downstream as `inputs` are.
+        field: with spectra.
+        primaries: species of the training beams (`ModelCard.primaries`).
+        spectra: those of the training.
+        mask: (i, j, k) voxels that are asked for.
     """
-    if several_directions or not _knows_beam(surrogate, inputs, species):
-        return np.ones(inputs.shape[2:], dtype=bool)
-    return np.asarray(_strange(surrogate, inputs).any(axis=0), dtype=bool)
-
-
-def strangest(
-    surrogate: Surrogate,
-    inputs: npt.NDArray[np.float32],
-    species: tuple[str, ...],
-    mask: npt.NDArray[np.bool_],
-    several_directions: bool = False,
-) -> str:
-    """What puts most voxels of a mask (turned as `inputs`) out of the domain: a channel, or the beam; "" if nothing."""
-    if several_directions:
-        return SEVERAL_BEAMS
-    if not _knows_beam(surrogate, inputs, species):
-        return "the ion of the beam"
-    counts = _strange(surrogate, inputs)[:, mask].sum(axis=1)
-    return surrogate.card.channels[int(counts.argmax())] if counts.any() else ""
-
-
-def _knows_beam(surrogate: Surrogate, inputs: npt.NDArray[np.float32], species: tuple[str, ...]) -> bool:
-    return species[int(inputs[:, 0].sum(axis=(1, 2, 3)).argmax())] in surrogate.card.primaries
-
-
-@torch.no_grad()
-def _strange(surrogate: Surrogate, inputs: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
-    """(channel, i, j, k) whether the channel of any group that matters there is outside the range of the training."""
-    tensor, network = torch.from_numpy(inputs), surrogate.networks[0]
-    shape = (1, -1, 1, 1, 1)
-    mean, std = network.channel_mean.reshape(shape), network.channel_std.reshape(shape)
-    z = (channels(tensor, surrogate.photon[0, 0]) - mean) / std
-    low = torch.tensor(surrogate.card.channel_low).reshape(shape) - CHANNEL_MARGIN
-    high = torch.tensor(surrogate.card.channel_high).reshape(shape) + CHANNEL_MARGIN
-    dose = tensor[:, :1]
-    matters = dose >= MATTERING_FRACTION * dose.sum(dim=0, keepdim=True)
-    return np.asarray((((z < low) | (z > high)) & matters).any(dim=0).numpy(), dtype=bool)
+    score = spectra.score(field, mask)
+    known = largest_species(field.spectra.axes, field.spectra.fluence) in primaries
+    if field.several_directions or not known:
+        return DomainMap(score, mask.copy(), SEVERAL_BEAMS if field.several_directions else UNKNOWN_BEAM, True)
+    outside = mask & ~(score <= spectra.threshold)  # a voxel without a score is outside
+    species = spectra.strangest(field, outside)
+    return DomainMap(score, outside, f"the spectrum of {species}" if species else "")

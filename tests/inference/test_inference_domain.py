@@ -4,15 +4,19 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
-from synthetic import AXES, LET_DEFINITION, LINE, SHAPE, TABLE, make_card, make_field, make_surrogate
+from synthetic import AXES, LET_DEFINITION, LINE, SHAPE, make_card, make_field, prescribed
 
 from surrogate3d.errors import BundleError
 from surrogate3d.grid import Beam, Grid, SpectrumAxes, Volume, VolumeSet, quantity
-from surrogate3d.inference.curves import predict_curves
-from surrogate3d.inference.domain import CHANNEL_MARGIN, SEVERAL_BEAMS, out_of_domain, require_fit, strangest
-from surrogate3d.model.channels import channel_names, channels
-from surrogate3d.model.groups import field_inputs
+from surrogate3d.inference.domain import (
+    SEVERAL_BEAMS,
+    UNKNOWN_BEAM,
+    domain_map,
+    line_outside,
+    require_fit,
+)
+from surrogate3d.inference.spectrum_distance import field_features
+from surrogate3d.inference.spectrum_domain import SpectrumDomain
 
 FIELD = make_field(seed=5)
 CARD = make_card(FIELD)
@@ -66,6 +70,96 @@ def test_a_field_that_does_not_fit_is_refused_in_one_line(field, message):
     assert "\n" not in str(caught.value)
 
 
+def scaled(field, factor):
+    """The same spectra in another scale, without a record of it."""
+    return replace(field, spectra=replace(field.spectra, fluence=field.spectra.fluence * np.float32(factor)))
+
+
+@pytest.mark.parametrize(
+    ("factor", "message"),
+    [
+        (1 / FIELD.histories, r"busiest voxel has 0\.\d+ tracks .* per history"),
+        (1e3, "tracks of 4,000 histories: the fluence was scaled"),
+    ],
+)
+def test_fluence_that_is_no_sum_over_the_histories_is_refused(factor, message):
+    with pytest.raises(BundleError, match=message) as caught:
+        require_fit(scaled(FIELD, factor), CARD, LINE)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_recorded_scale_and_unknown_histories_are_no_fault():
+    require_fit(prescribed(FIELD, 2.0), CARD, LINE)
+    require_fit(scaled(replace(FIELD, histories=0), 1e3), CARD, LINE)
+
+
+TRAINED_LINES = (("HSG", 0.3, 0.06), ("V79", 0.1, 0.05))
+
+
+@pytest.mark.parametrize(
+    ("alpha_x", "beta_x", "reason"),
+    [
+        (0.2, 0.055, ""),
+        (0.3, 0.06, ""),  # one that was trained on
+        (0.1, 0.05, ""),
+        (0.4, 0.06, "alpha_x of new is 0.4 1/Gy, outside 0.1 to 0.3 1/Gy of the cell lines trained on (HSG, V79)"),
+        (0.2, 0.03, "beta_x of new is 0.03 1/Gy^2, outside 0.05 to 0.06 1/Gy^2"),
+        (0.1, 0.06, "alpha_x / beta_x of new is 1.667 Gy, outside 2 to 5 Gy"),
+        (0.2, 0.0, "beta_x of new is 0 1/Gy^2"),
+    ],
+)
+def test_a_line_beyond_those_trained_on_is_told_with_the_reason(alpha_x, beta_x, reason):
+    line = replace(LINE, name="new", alpha_x=alpha_x, beta_x=beta_x)
+    found = line_outside(TRAINED_LINES, line)
+    assert found.startswith(reason)
+    assert bool(found) == bool(reason)
+
+
+def test_of_one_trained_line_every_other_is_outside():
+    assert line_outside(TRAINED_LINES[:1], replace(LINE, alpha_x=0.3, beta_x=0.06)) == ""
+    assert line_outside(TRAINED_LINES[:1], replace(LINE, alpha_x=0.31, beta_x=0.06))
+    assert line_outside((("other", 0.3, 0.0),), replace(LINE, alpha_x=0.3, beta_x=0.06)).startswith("beta_x")
+
+
+EVERYWHERE = np.ones(SHAPE, dtype=bool)
+KNOWN = FIELD.spectra.fluence.any(axis=(0, 1))
+SPECTRA = SpectrumDomain.fit([field_features(make_field(), EVERYWHERE)], [field_features(FIELD, KNOWN)])
+
+
+def test_spectra_of_the_training_are_inside_and_others_are_not():
+    found = domain_map(FIELD, ("H",), SPECTRA, KNOWN)
+    assert found.outside.mean() < 0.05
+    fluence = FIELD.spectra.fluence.copy()
+    fluence[0, :, 2:7, 2:7, 3] = np.roll(fluence[0, :, 2:7, 2:7, 3], -4, axis=0)
+    strange = domain_map(replace(FIELD, spectra=replace(FIELD.spectra, fluence=fluence)), ("H",), SPECTRA, KNOWN)
+    assert strange.outside[4, 4, 3]
+    assert strange.reason == "the spectrum of H"
+    np.testing.assert_array_equal(strange.outside, strange.score > 1)
+
+
+def test_only_voxels_that_are_asked_for_are_judged_and_one_without_a_spectrum_is_outside():
+    fluence = FIELD.spectra.fluence.copy()
+    fluence[:, :, 1, 1, 1] = 0
+    mask = np.zeros(SHAPE, dtype=bool)
+    mask[1, 1, :3] = True
+    found = domain_map(replace(FIELD, spectra=replace(FIELD.spectra, fluence=fluence)), ("H",), SPECTRA, mask)
+    assert found.outside[1, 1, 1]
+    assert not (found.outside & ~mask).any()
+
+
+@pytest.mark.parametrize("primaries", [("C",), ("He", "C")])
+def test_a_beam_of_an_unseen_ion_is_outside_everywhere(primaries):
+    found = domain_map(FIELD, primaries, SPECTRA, KNOWN)
+    np.testing.assert_array_equal(found.outside, KNOWN)
+    assert found.reason == UNKNOWN_BEAM
+
+
+def test_crossing_beams_are_outside_everywhere():
+    found = domain_map(replace(FIELD, beams=(ALONG, ACROSS)), ("H",), SPECTRA, KNOWN)
+    np.testing.assert_array_equal(found.outside, KNOWN)
+    assert found.reason == SEVERAL_BEAMS
+
+
 @pytest.mark.parametrize("change", [{"alpha_x": 0.2}, {"beta_x": 0.1}])
 def test_another_photon_reference_is_refused(change):
     with pytest.raises(BundleError, match="photon reference"):
@@ -91,66 +185,7 @@ def test_any_of_several_training_sets_will_do():
     require_fit(FIELD, card, LINE)
 
 
-def range_of(surrogate, field):
-    """(group, channel, i, j, k) channels as the first network sees them."""
-    network = surrogate.networks[0]
-    found = channels(torch.from_numpy(field_inputs(field, (TABLE,))), surrogate.photon[0, 0])
-    mean, std = (x.reshape(1, -1, 1, 1, 1) for x in (network.channel_mean, network.channel_std))
-    return (found - mean) / std
-
-
-def test_the_field_of_the_training_is_in_its_own_domain_and_a_strange_voxel_is_not():
-    surrogate = make_surrogate(FIELD)
-    z = range_of(surrogate, FIELD).transpose(0, 1).flatten(1)
-    low, high = z.amin(dim=1), z.amax(dim=1)
-    own = replace(
-        surrogate, card=replace(surrogate.card, channel_low=tuple(low.tolist()), channel_high=tuple(high.tolist()))
-    )
-    inputs = field_inputs(FIELD, (TABLE,))
-    assert not out_of_domain(own, inputs, ("H", "He")).any()
-    strange = inputs.copy()
-    strange[:, 1, 4, 5, 3] *= 1e9  # tracks that no training field had
-    found = out_of_domain(own, strange, ("H", "He"))
-    assert found[4, 5, 3]
-    assert not found[0, 0, 11]
-    # What is seen is local: with one channel confined, exactly the voxels beyond its range and margin are flagged.
-    n = channel_names().index("log_alpha_total@voxel")
-    values = range_of(surrogate, FIELD)[0, n]
-    cut = float(values.median())
-    confined = tuple(cut if m == n else h for m, h in enumerate(own.card.channel_high))
-    flagged = out_of_domain(replace(own, card=replace(own.card, channel_high=confined)), inputs, ("H", "He"))
-    np.testing.assert_array_equal(flagged, (values > cut + CHANNEL_MARGIN).numpy())
-    assert 0 < flagged.sum() < flagged.size
-
-
-def test_a_group_of_little_dose_raises_no_alarm():
-    surrogate = make_surrogate(FIELD)
-    n = channel_names().index("log_fraction@voxel")
-    low = tuple(float(range_of(surrogate, FIELD)[0, n].min()) - 0.1 if m == n else -1e6 for m in range(19))
-    inputs = field_inputs(FIELD, (TABLE,))
-    flagged = out_of_domain(replace(surrogate, card=replace(surrogate.card, channel_low=low)), inputs, ("H", "He"))
-    share = inputs[1, 0] / inputs[:, 0].sum(axis=0)
-    assert not flagged[share < 0.0099].any()
-
-
-@pytest.mark.parametrize("primaries", [("C",), ("He", "C")])
-def test_a_beam_of_an_unseen_ion_is_out_of_domain_everywhere(primaries):
-    surrogate = make_surrogate(FIELD, primaries=primaries)
-    assert out_of_domain(surrogate, field_inputs(FIELD, (TABLE,)), ("H", "He")).all()
-    found = predict_curves(FIELD, surrogate, LINE)
-    np.testing.assert_array_equal(found.out_of_domain, found.mask)
-
-
 ALONG, ACROSS = Beam(name="a", direction=(0.0, 0.0, 1.0)), Beam(name="b", direction=(0.6, 0.0, 0.8))
-
-
-def test_where_beams_cross_every_voxel_is_out_of_domain():
-    surrogate, inputs = make_surrogate(FIELD), field_inputs(FIELD, (TABLE,))
-    assert not out_of_domain(surrogate, inputs, ("H", "He")).any()
-    assert out_of_domain(surrogate, inputs, ("H", "He"), several_directions=True).all()
-    everywhere = np.ones(inputs.shape[2:], dtype=bool)
-    assert strangest(surrogate, inputs, ("H", "He"), everywhere, several_directions=True) == SEVERAL_BEAMS
-    assert strangest(surrogate, inputs, ("H", "He"), everywhere) == ""
 
 
 def test_the_voxel_size_does_not_matter_where_the_network_does_not_answer():
