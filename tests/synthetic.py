@@ -18,6 +18,8 @@ from surrogate3d.grid import (
     VolumeSet,
     quantity,
 )
+from surrogate3d.inference.spectrum_distance import field_features
+from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import channel_names
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
@@ -131,31 +133,28 @@ def table_responses(field, voxels, field_id="high", factor=1.0):
     ]
 
 
-def random_network(seed=0, n_lines=1, n_doses=N_DOSES, width=6, corrected=True):
-    """A network with random weights everywhere (also in the heads that training starts at zero)."""
+def random_network(seed=0, n_doses=N_DOSES, width=6, corrected=True):
+    """A network with random weights everywhere (also in the head that training starts at zero)."""
     torch.manual_seed(seed)
-    network = KernelNetwork(NetworkConfig(width, 2, 8, n_lines, n_doses))
+    network = KernelNetwork(NetworkConfig(width, 2, likeness=4, head_width=8, n_doses=n_doses))
     with torch.no_grad():
         network.weights.weight.normal_(0, 1.0)
-        network.weights.bias.normal_(0, 1.0)
+        network.prior.normal_(0, 1.0)
         network.channel_mean.normal_(0, 0.1)
         network.channel_std.uniform_(0.8, 1.2)
         if corrected:
-            network.correction[-1].weight.normal_(0, 1.0)
-            network.spread[-1].weight.normal_(0, 0.3)
+            network.head.correction[-1].weight.normal_(0, 1.0)
+            network.head.spread[-1].weight.normal_(0, 0.3)
     return network.eval()
 
 
 def make_card(field, **changes):
     """A card that accepts `field`, whatever its channels."""
-    n = len(channel_names())
     axes = field.spectra.axes
     across = sorted(s for axis, s in enumerate(field.grid.spacing_mm) if axis != field.beam_axis)
     card = ModelCard(
         network={},
         channels=channel_names(),
-        channel_low=(-1e6,) * n,
-        channel_high=(1e6,) * n,
         doses=DOSE_LADDER,
         cell_lines=((LINE.name, LINE.alpha_x, LINE.beta_x),),
         edges_mev_u={s: row.tolist() for s, row in zip(axes.species, axes.edges_mev_u, strict=True)},
@@ -164,7 +163,7 @@ def make_card(field, **changes):
         let_definitions={"LET_d": asdict(LET_DEFINITION)},
         dose_name="dose_to_water",
         spacing_mm=((*across, field.grid.spacing_mm[field.beam_axis]),),
-        std_scale=(1.0, 1.0),
+        members=2,
     )
     return replace(card, **changes)
 
@@ -172,5 +171,6 @@ def make_card(field, **changes):
 def make_surrogate(field, networks=None, tables=(TABLE,), **changes):
     """An ensemble of two random networks that accepts `field`."""
     networks = networks or (random_network(1), random_network(2))
-    card = make_card(field, network=asdict(networks[0].config), std_scale=(1.0,) * len(networks), **changes)
-    return Surrogate(tuple(networks), card, tables)
+    card = make_card(field, network=asdict(networks[0].config), members=len(networks), **changes)
+    seen = field_features(field, field.spectra.fluence.any(axis=(0, 1)))
+    return Surrogate(tuple(networks), card, tables, SpectrumDomain.fit([seen], [seen]).to_arrays())

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy.stats import norm
 
-from surrogate3d.errors import ValueRangeError
+from surrogate3d.errors import BundleError, ValueRangeError
 from surrogate3d.grid import Field
-from surrogate3d.inference.domain import out_of_domain, require_fit, strangest
-from surrogate3d.model.bundle import Surrogate
+from surrogate3d.grid.regions import region_names, regions
+from surrogate3d.inference.calibration import Calibration
+from surrogate3d.inference.domain import domain_map, require_fit
+from surrogate3d.inference.spectrum_domain import SpectrumDomain
+from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import channels
-from surrogate3d.model.groups import field_inputs, turn_back, turn_downstream
+from surrogate3d.model.groups import field_inputs, species_sums, turn_back, turn_downstream
 from surrogate3d.model.network import smooth_all, without_tracks
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.linear_quadratic import effect as effect_of
+from surrogate3d.physics.mixing import MonoTable
 from surrogate3d.physics.pooling import pool_accumulators_grouped
 
 Floats = npt.NDArray[np.float64]
@@ -36,9 +42,12 @@ class CurveMap:
         doses: (dose,) ladder, Gy.
         effect: (voxel, dose) -ln S, in the order of `np.argwhere(mask)`.
         relative_std: (voxel,) predicted relative standard deviation of the effect.
-        out_of_domain: (i, j, k) where the training says nothing; there the answer is that of grouped pooling, or of the
-            table on the voxel alone where beams cross.
+        out_of_domain: (i, j, k) where the training says nothing. The answer is that of grouped pooling for a beam of
+            another ion, and that of the table on the voxel alone where beams cross.
         strangest: what puts most of these voxels out of the domain; "" if there are none.
+        domain_score: (voxel,) distance of the spectrum to those of the training over what is allowed.
+        log_correction: (voxel, dose) logarithm of what the head makes of the mixing rule's effect; 0 out of the domain.
+        half_width: (voxel,) relative half width of the interval of 90 % about the effect.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -47,6 +56,14 @@ class CurveMap:
     relative_std: Floats
     out_of_domain: npt.NDArray[np.bool_]
     strangest: str = ""
+    domain_score: Floats | None = None
+    log_correction: Floats | None = None
+    half_width: Floats | None = None
+
+    @property
+    def interval(self) -> Floats:
+        """(voxel,) `half_width`; of a Gaussian where nothing was calibrated."""
+        return np.asarray(norm.ppf(0.95) * self.relative_std) if self.half_width is None else self.half_width
 
     def volume(self, values: Floats) -> Floats:
         """(voxel,) values on the grid, NaN where the surrogate does not answer."""
@@ -56,49 +73,94 @@ class CurveMap:
 
 
 def predict_curves(
-    field: Field, surrogate: Surrogate, line: CellLine, min_dose_fraction: float = MIN_DOSE_FRACTION
+    field: Field,
+    surrogate: Surrogate,
+    line: CellLine,
+    min_dose_fraction: float = MIN_DOSE_FRACTION,
+    table: MonoTable | None = None,
+    conditions: Mapping[str, Floats] | None = None,
 ) -> CurveMap:
     """Survival curves of a whole field.
 
     Dose that the spectra do not explain (electrons, heavier ions, recoils: 4-6 % in OpenTOPAS plans) is taken to act
     like the dose that they do explain: the curve is per Gy of scored dose, its shape from the spectrum.
-    Where the voxel is out of the model's domain the answer is that of the table on species-grouped pooling, and its
-    deviation is at least what separates the two. Where beams come from several directions there is no axis to pool
-    along: every voxel is out of the domain, and the answer is that of the table on the voxel alone.
+    Where the voxel is out of the model's domain its deviation is at least what separates it from the table on
+    species-grouped pooling. That is the answer itself where the network knows nothing of the beam: all voxels of a beam
+    of another ion. Where beams come from several directions there is no axis to pool along: the answer is that of the
+    table on the voxel alone.
 
     Args:
         field: with the low-statistics spectra.
         surrogate: the model.
-        line: cell line; the model must have been trained for it.
+        line: cell line, any that has a table.
         min_dose_fraction: voxels with less of the field's largest dose are left out.
+        table: mono-energetic table of the cell line; not needed for those that the model was trained with.
+        conditions: (i, j, k) features of the conditions by name, for a model that was trained with them.
 
     Raises:
-        BundleError: the field does not fit the model.
-        UnknownNameError: the model was not trained for the cell line.
+        BundleError: the field does not fit the model, or the conditions do not.
+        UnknownNameError: the model was not trained for the cell line, and there is no table.
         ValueRangeError: no voxel has enough dose.
     """
     require_fit(field, surrogate.card, line)
-    index = surrogate.line_index(line.name)
     beam = (field.beam_axis, field.beam_sign)
-    inputs = field_inputs(field, surrogate.tables)
+    own = table or surrogate.table_of(line)
+    inputs = field_inputs(field, (surrogate.guide, own))
     mask = irradiated(field, min_dose_fraction) & (field.spectra.fluence.sum(axis=(0, 1)) > 0) & ~faulty(field)
     if not mask.any():
         raise ValueRangeError("no voxel of the field has enough dose and a spectrum; there is nothing to predict")
     turned = turn_downstream(mask, *beam)
-    answers = _members(surrogate, inputs, np.argwhere(turned), index)
-    effect, std = _ensemble(answers)
-    species = field.spectra.axes.species
-    crossing = field.several_directions
-    strange = out_of_domain(surrogate, inputs, species, crossing)
-    outside = strange[turned]
-    table_answer = _alone if crossing else _grouped
-    pooled = table_answer(inputs, species, index, len(surrogate.tables), np.array(surrogate.card.doses))[:, turned]
-    std[outside] = np.maximum(std[outside], np.abs(effect / pooled - 1).max(axis=0)[outside])
-    effect[:, outside] = pooled[:, outside]
-    ordered = [_reorder(values, turned, mask, beam) for values in (*effect, std)]
-    doses, strange = np.array(surrogate.card.doses), turn_back(strange, *beam) & mask
-    why = strangest(surrogate, inputs, species, turned, crossing)
-    return CurveMap(mask, doses, np.stack(ordered[:-1], axis=1), ordered[-1], strange, why)
+    around = _conditions(surrogate.card, conditions, turned, beam, field.several_directions)
+    answers = _members(surrogate, inputs, field.spectra.axes.Z, np.argwhere(turned), line, around)
+    effect, std, correction = _ensemble(answers, float(surrogate.card.calibration.get("residual_std", 0.0)))
+    doses = np.array(surrogate.card.doses)
+    where = domain_map(field, surrogate.card.primaries, SpectrumDomain.from_arrays(surrogate.domain), mask)
+    outside = turn_downstream(where.outside, *beam)[turned]
+    if around is None:
+        table_answer = _alone if field.several_directions else _grouped
+        pooled = table_answer(inputs, field.spectra.axes.species, doses)[:, turned]
+        std[outside] = np.maximum(std[outside], np.abs(effect / pooled - 1).max(axis=0)[outside])
+        if where.unknown:  # else kernels, which can only mix what is there, follow slanted fronts better
+            effect[:, outside] = pooled[:, outside]
+            correction[:, outside] = 0.0
+    effect, correction = (
+        np.stack([_reorder(row, turned, mask, beam) for row in rows], axis=1) for rows in (effect, correction)
+    )
+    std = _reorder(std, turned, mask, beam)
+    half_width = _half_width(surrogate.card, field, mask, std)
+    return CurveMap(mask, doses, effect, std, where.outside, where.reason, where.score[mask], correction, half_width)
+
+
+def _half_width(card: ModelCard, field: Field, mask: npt.NDArray[np.bool_], std: Floats) -> Floats | None:
+    """(voxel,) of the calibrated 90 % interval; None for a model that was not calibrated."""
+    if "factors" not in card.calibration:
+        return None
+    calibration = Calibration.from_json(card.calibration)
+    if field.several_directions:  # there are no regions, and no voxel is in the domain
+        return calibration.half_width(std)
+    names = region_names(regions(np.nan_to_num(field.dose), field.beam_axis, field.beam_sign, field.grid.spacing_mm))
+    return calibration.half_width(std, names[mask])
+
+
+def _conditions(
+    card: ModelCard,
+    given: Mapping[str, Floats] | None,
+    turned: npt.NDArray[np.bool_],
+    beam: tuple[int, int],
+    crossing: bool,
+) -> torch.Tensor | None:
+    """(condition, voxel) features in the order of the card; None for a model of the calibration's conditions."""
+    names = tuple(card.network.get("conditions", ()))
+    if set(names) != set(given or {}):
+        raise BundleError(
+            f"the model was trained with the conditions {', '.join(names) or 'of the calibration'}, given are "
+            f"{', '.join(given or {}) or 'those of the calibration'}; give the same"
+        )
+    if not given or not names:
+        return None
+    if crossing:
+        raise BundleError("a model of conditions knows single beams, and the field has beams from several directions")
+    return torch.from_numpy(np.stack([turn_downstream(given[name], *beam)[turned] for name in names])).float()
 
 
 def irradiated(field: Field, min_dose_fraction: float = MIN_DOSE_FRACTION) -> npt.NDArray[np.bool_]:
@@ -113,46 +175,56 @@ def faulty(field: Field) -> npt.NDArray[np.bool_]:
     return np.asarray(field.volumes["spectrum_fault"].values > 0)
 
 
-def _ensemble(answers: list[tuple[Floats, Floats]]) -> tuple[Floats, Floats]:
-    """Mean effect (dose, voxel) of the members; relative standard deviation (voxel,) of their own and their spread."""
-    effects, variances = (np.stack(parts) for parts in zip(*answers, strict=True))
+def _ensemble(answers: list[tuple[Floats, Floats, Floats]], residual: float) -> tuple[Floats, Floats, Floats]:
+    """Mean effect (dose, voxel), its relative standard deviation (voxel,), mean log correction (dose, voxel)."""
+    effects, variances, corrections = (np.stack(parts) for parts in zip(*answers, strict=True))
     effect = effects.mean(axis=0)
     spread = (effects / effect).var(axis=0, ddof=1).mean(axis=0) if len(effects) > 1 else 0.0
-    return effect, np.sqrt(variances.mean(axis=0) + spread)
+    return effect, np.sqrt(variances.mean(axis=0) + spread + residual**2), corrections.mean(axis=0)
 
 
-def _grouped(
-    inputs: npt.NDArray[np.float32], species: tuple[str, ...], line: int, n_lines: int, doses: Floats
-) -> Floats:
+def _grouped(inputs: npt.NDArray[np.float32], species: tuple[str, ...], doses: Floats) -> Floats:
     """(dose, i, j, k) effect by the table on species-grouped pooling: the answer outside the model's domain."""
-    sums = inputs[:, [0, 2 + line, 2 + n_lines + line]].astype(np.float64)
-    alpha, sqrt_beta = pool_accumulators_grouped(sums, species, beam_axis=2)
+    alpha, sqrt_beta = pool_accumulators_grouped(species_sums(inputs, 1), species, beam_axis=2)
     return effect_of(doses.reshape(-1, 1, 1, 1), alpha, sqrt_beta**2)
 
 
-def _alone(inputs: npt.NDArray[np.float32], species: tuple[str, ...], line: int, n_lines: int, doses: Floats) -> Floats:
+def _alone(inputs: npt.NDArray[np.float32], species: tuple[str, ...], doses: Floats) -> Floats:
     """(dose, i, j, k) effect by the table on each voxel's own spectrum; NaN where there is none."""
-    dose, dose_alpha, dose_sqrt_beta = inputs[:, [0, 2 + line, 2 + n_lines + line]].sum(axis=0, dtype=float)
+    dose, dose_alpha, dose_sqrt_beta = species_sums(inputs, 1).sum(axis=0)
     known = np.where(dose > 0, dose, np.nan)
     return effect_of(doses.reshape(-1, 1, 1, 1), dose_alpha / known, (dose_sqrt_beta / known) ** 2)
 
 
 @torch.no_grad()
 def _members(
-    surrogate: Surrogate, inputs: npt.NDArray[np.float32], voxels: npt.NDArray[np.int64], line: int
-) -> list[tuple[Floats, Floats]]:
-    """Of each network: effect (dose, voxel) and variance of its relative error (voxel,)."""
-    tensor, at = torch.from_numpy(inputs), torch.from_numpy(voxels)
-    photon, doses = surrogate.photon, torch.tensor(surrogate.card.doses)
-    seen, accumulators = channels(tensor, photon[0, 0]), without_tracks(tensor)
+    surrogate: Surrogate,
+    inputs: npt.NDArray[np.float32],
+    charge: npt.NDArray[np.int64],
+    voxels: npt.NDArray[np.int64],
+    line: CellLine,
+    conditions: torch.Tensor | None,
+) -> list[tuple[Floats, Floats, Floats]]:
+    """Of each network: effect (dose, voxel), variance of its relative error (voxel,), log correction (dose, voxel)."""
+    torch.set_flush_denormal(True)  # as in the training
+    tensor, at, Z = torch.from_numpy(inputs), torch.from_numpy(voxels), torch.from_numpy(charge)
+    doses = torch.tensor(surrogate.card.doses)
+    photon = torch.tensor([[line.alpha_x], [line.beta_x**0.5]])
+    seen = channels(tensor, torch.tensor(surrogate.guide_alpha_x), Z)
+    accumulators = without_tracks(tensor)[:, :, [0, 2, 4]]  # the guide's part is in the channels
     smoothed = smooth_all(accumulators)
+    around = [None] * -(-len(at) // _PORTION) if conditions is None else torch.split(conditions, _PORTION, dim=1)
     answers = []
-    for network, scale in zip(surrogate.networks, surrogate.card.std_scale, strict=True):
+    for network in surrogate.networks:
         hidden = network.context(seen)
-        parts = [network.answer(hidden, accumulators, smoothed, part, photon) for part in torch.split(at, _PORTION)]
-        effect = torch.cat([part.effect(doses)[line] for part in parts], dim=1).double().numpy()
-        log_std = torch.cat([part.log_std[line] for part in parts]).double().numpy()
-        answers.append((effect, (scale * np.exp(log_std)) ** 2))
+        parts = [
+            network.answer(network.denoise(hidden, accumulators, smoothed, part, Z), photon, near)
+            for part, near in zip(torch.split(at, _PORTION), around, strict=True)
+        ]
+        effect = torch.cat([part.effect(doses)[0] for part in parts], dim=1).double().numpy()
+        log_std = torch.cat([part.log_std[0] for part in parts]).double().numpy()
+        correction = torch.cat([part.log_correction[0] for part in parts], dim=1).double().numpy()
+        answers.append((effect, np.exp(2 * log_std), correction))
     return answers
 
 

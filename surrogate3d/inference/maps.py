@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from surrogate3d.direct.curve import analyse, effect_at
 from surrogate3d.errors import PrescriptionError, UnknownNameError, ValueRangeError
-from surrogate3d.grid import DoseField, Field, Volume, VolumeSet, quantity
+from surrogate3d.grid import DoseField, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import CurveMap
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.linear_quadratic import BED, EQD2, RBE_at_dose
 
 Floats = npt.NDArray[np.float64]
 
-ALWAYS = ("alpha", "beta", "RBE10", "RBE_ref", "RBE_std", "mask", "out_of_domain")
+ALWAYS = ("alpha", "beta", "RBE10", "RBE_ref", "RBE_std", "RBE_half_width", "mask", "out_of_domain")
 """Maps that need no absolute dose."""
 
 PRESCRIBED = ("RBE", "D_RBE", "BED", "EQD2", "survival", "effect")
@@ -64,7 +64,7 @@ class Fractionation:
 
 def derive_maps(
     curves: CurveMap,
-    field: Field,
+    field: DoseField,
     line: CellLine,
     fractionation: Fractionation,
     names: tuple[str, ...] | None = None,
@@ -95,7 +95,7 @@ def derive_maps(
     return VolumeSet(field.grid, volumes)
 
 
-def wanted(field: Field, fractionation: Fractionation, names: tuple[str, ...] | None) -> tuple[str, ...]:
+def wanted(field: DoseField, fractionation: Fractionation, names: tuple[str, ...] | None) -> tuple[str, ...]:
     """The maps that will be made; refuses what cannot be, before anything is computed. See `derive_maps`."""
     if names is None:
         names = ALWAYS if field.prescription is None else ALWAYS + PRESCRIBED
@@ -128,6 +128,7 @@ def _independent(curves: CurveMap, line: CellLine, fraction_dose_gy: float) -> d
     maps["RBE_ref"] = curves.volume(RBE)
     slope = photon_sensitivity(RBE * fraction_dose_gy, line)
     maps["RBE_std"] = curves.volume(RBE * slope * curves.relative_std)
+    maps["RBE_half_width"] = curves.volume(RBE * slope * curves.interval)
     maps["mask"] = curves.mask.astype(float)
     maps["out_of_domain"] = curves.out_of_domain.astype(float)
     return maps
@@ -139,7 +140,7 @@ def photon_sensitivity(photon_dose: Floats, line: CellLine) -> Floats:
     return np.asarray((linear + quadratic) / (linear + 2 * quadratic))
 
 
-def _at_own_dose(curves: CurveMap, field: Field, line: CellLine, fractions: int) -> dict[str, Floats]:
+def _at_own_dose(curves: CurveMap, field: DoseField, line: CellLine, fractions: int) -> dict[str, Floats]:
     per_fraction = np.asarray(field.dose[curves.mask], dtype=float) / fractions
     if per_fraction.max() > curves.doses[-1]:
         over = int((per_fraction > curves.doses[-1]).sum())

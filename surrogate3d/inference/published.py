@@ -142,10 +142,7 @@ def doubts(field: DoseField, model_name: str, line: CellLine) -> tuple[str, ...]
         raise ValueRangeError(
             f"{model_name} needs alpha_x / beta_x, but {line.name} has beta_x = 0; choose another cell line"
         )
-    if "LET_d" not in field.volumes or "LET_d" not in field.let_definitions:
-        raise QuantityError(
-            f"{model_name} needs LET_d with its definition, the field has none; only 'constant' does without"
-        )
+    _require_LET(field, model_name)
     return (*_about_definition(field.let_definitions["LET_d"], model_name, about.ion), *_about_range(field, model_name))
 
 
@@ -236,9 +233,17 @@ def _wanted(field: DoseField, fractionation: Fractionation, names: tuple[str, ..
     return names
 
 
+def _require_LET(field: DoseField, model_name: str) -> None:
+    if "LET_d" not in field.volumes or "LET_d" not in field.let_definitions:
+        raise QuantityError(
+            f"{model_name} needs LET_d with its definition, the field has none; only 'constant' does without"
+        )
+
+
 def _LET(field: DoseField, model_name: str) -> Floats:
     if not PUBLICATIONS[model_name].uses_LET:
         return np.zeros(field.grid.shape)
+    _require_LET(field, model_name)
     return np.asarray(field.volumes["LET_d"].values, dtype=float)
 
 

@@ -5,6 +5,7 @@ BUNDLE/
   manifest.json             SHA-256 of every file, written last
   card.json                 what the model is, was trained on, and accepts
   member_0.safetensors ...  weights of the ensemble
+  domain.safetensors        spectra that stand for those trained on
   table_HSG.json ...        mono-energetic table of each cell line
 ```
 """
@@ -17,21 +18,22 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
+import numpy as np
+import numpy.typing as npt
 from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
 
-from surrogate3d.errors import BundleError, FormatError, StoreError, UnknownNameError
+from surrogate3d.errors import BundleError, StoreError, UnknownNameError
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import atomic_directory
 from surrogate3d.model.channels import channel_names
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
+from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import MonoTable
 
-SCHEMA = "surrogate3d.bundle/1"
-
-MATTERING_FRACTION = 0.01
-"""A group with less of the voxel's dose does not decide whether the voxel is in the domain of the training."""
+SCHEMA = "surrogate3d.bundle/2"
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,6 @@ class ModelCard:
     Attributes:
         network: `NetworkConfig` as a dictionary.
         channels: names of the network's channels, in order.
-        channel_low: smallest value of each channel at the voxels trained on, in units of its standard deviation from
-            its mean.
-        channel_high: largest value of each channel at the voxels trained on, likewise.
         doses: dose ladder of the answer, Gy.
         cell_lines: name, alpha_x (1/Gy) and beta_x (1/Gy^2) of each cell line, in order.
         edges_mev_u: energy bin edges by species, MeV/u.
@@ -52,15 +51,14 @@ class ModelCard:
         let_definitions: by volume name, the LET definitions of the training fields.
         dose_name: which dose the training fields carried.
         spacing_mm: voxel sizes of the training fields.
-        std_scale: factor by which each member's predicted deviation is multiplied.
+        members: number of networks.
+        calibration: of the predicted deviation, as of `inference.calibration.Calibration.to_json`; empty without one.
         training: field ids, voxels, seeds, settings, versions.
         licence: of the weights.
     """
 
     network: dict[str, Any]
     channels: tuple[str, ...]
-    channel_low: tuple[float, ...]
-    channel_high: tuple[float, ...]
     doses: tuple[float, ...]
     cell_lines: tuple[tuple[str, float, float], ...]
     edges_mev_u: dict[str, list[float]]
@@ -69,7 +67,8 @@ class ModelCard:
     let_definitions: dict[str, dict[str, Any]]
     dose_name: str
     spacing_mm: tuple[tuple[float, float, float], ...]
-    std_scale: tuple[float, ...]
+    members: int
+    calibration: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     licence: str = "Apache-2.0"
 
@@ -87,29 +86,42 @@ class Surrogate:
         networks: in evaluation mode.
         card: what they are.
         tables: mono-energetic table of each cell line, in the card's order.
+        domain: spectra that the model was trained on, as of `inference.spectrum_domain.SpectrumDomain.to_arrays`.
         bundle_id: SHA-256 of the bundle's manifest; empty before it is saved.
     """
 
     networks: tuple[KernelNetwork, ...]
     card: ModelCard
     tables: tuple[MonoTable, ...]
+    domain: Mapping[str, npt.NDArray[np.generic]]
     bundle_id: str = ""
 
     @property
-    def photon(self) -> torch.Tensor:
-        """(2, line) alpha_x in 1/Gy and the square root of beta_x in 1/Gy."""
-        return torch.tensor([[a for _, a, _ in self.card.cell_lines], [b**0.5 for _, _, b in self.card.cell_lines]])
+    def guide(self) -> MonoTable:
+        """Table of the cell line from which the channels are made."""
+        return self.tables[0]
 
-    def line_index(self, name: str) -> int:
-        """Place of a cell line.
+    @property
+    def guide_alpha_x(self) -> float:
+        """Photon alpha of that line, 1/Gy."""
+        return self.card.cell_lines[0][1]
+
+    def table_of(self, line: CellLine) -> MonoTable:
+        """Table of a cell line that the model was trained with.
 
         Raises:
-            UnknownNameError: the model was not trained for it.
+            UnknownNameError: it was not.
+            BundleError: it was, with another photon reference.
         """
-        if name not in self.card.line_names:
+        photon = {name: (a, b) for name, a, b in self.card.cell_lines}.get(line.name)
+        if photon is None:
             known = ", ".join(self.card.line_names)
-            raise UnknownNameError(f"the model knows no cell line {name!r}; it was trained for {known}")
-        return self.card.line_names.index(name)
+            raise UnknownNameError(
+                f"the model has no table of the cell line {line.name!r}; it has those of {known}; give one"
+            )
+        if not np.allclose(photon, (line.alpha_x, line.beta_x), rtol=1e-6):
+            raise BundleError(f"cell line {line.name} has another photon reference than the model was trained with")
+        return self.tables[self.card.line_names.index(line.name)]
 
 
 def save_bundle(surrogate: Surrogate, path: str | Path, overwrite: bool = False) -> str:
@@ -129,6 +141,7 @@ def save_bundle(surrogate: Surrogate, path: str | Path, overwrite: bool = False)
         for n, network in enumerate(surrogate.networks):
             weights = {name: value.contiguous() for name, value in network.state_dict().items()}
             (scratch / f"member_{n}.safetensors").write_bytes(save(weights))
+        (scratch / "domain.safetensors").write_bytes(save_arrays(dict(surrogate.domain)))
         for table in surrogate.tables:
             (scratch / f"table_{table.cell_line}.json").write_text(_json(table.to_json()), encoding="utf-8")
         return manifest.write_manifest(scratch, SCHEMA)
@@ -148,11 +161,12 @@ def load_bundle(path: str | Path) -> Surrogate:
             MonoTable.from_json(json.loads((path / f"table_{name}.json").read_text(encoding="utf-8")))
             for name in card.line_names
         )
-        networks = tuple(_network(path / f"member_{n}.safetensors", card) for n in range(len(card.std_scale)))
-    except (OSError, FormatError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+        networks = tuple(_network(path / f"member_{n}.safetensors", card) for n in range(card.members))
+        domain = load_arrays((path / "domain.safetensors").read_bytes())
+    except (OSError, LookupError, AttributeError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())  # torch lists weights that do not fit over many lines
         raise BundleError(f"{path} is not a usable model bundle: {reason}; train it again or fetch it anew") from error
-    return Surrogate(networks, card, tables, bundle_id)
+    return Surrogate(networks, card, tables, domain, bundle_id)
 
 
 def _network(path: Path, card: ModelCard) -> KernelNetwork:
@@ -163,10 +177,11 @@ def _network(path: Path, card: ModelCard) -> KernelNetwork:
 
 def _card(data: Mapping[str, Any]) -> ModelCard:
     values = {name: value for name, value in data.items() if name != "schema"}
-    for name in ("channels", "channel_low", "channel_high", "doses", "primaries", "std_scale"):
+    for name in ("channels", "doses", "primaries"):
         values[name] = tuple(values[name])
     for name in ("cell_lines", "species_sets", "spacing_mm"):
         values[name] = tuple(tuple(row) for row in values[name])
+    values["network"] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["network"].items()}
     card = ModelCard(**values)
     if card.channels != channel_names():
         raise BundleError("the model was made for other input channels; use the version of surrogate3d that made it")

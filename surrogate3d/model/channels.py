@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from surrogate3d.model.groups import BANDS
+
 
 @dataclass(frozen=True)
 class Filter:
@@ -23,15 +25,11 @@ class Filter:
 
 FILTERS = (
     Filter(0.5, 0.0),
-    Filter(0.75, 0.0),
     Filter(1.0, 0.0),
-    Filter(1.5, 0.0),
     Filter(2.0, 0.0),
     Filter(3.0, 0.0),
-    Filter(1.0, 0.5),
     Filter(1.0, 1.0),
     Filter(2.0, 1.0),
-    Filter(3.0, 1.0),
     Filter(3.0, 2.0),
     Filter(4.0, 3.0),
 )
@@ -39,9 +37,6 @@ FILTERS = (
 
 CONTEXT_SCALES = (None, Filter(1.0, 0.0), Filter(3.0, 1.0))
 """Scales at which the channels are computed; None is the voxel itself."""
-
-NEIGHBOURHOOD = (5, 5, 3)
-"""Free neighbourhood (across, across, along), voxels."""
 
 _TRUNCATE = 3.0
 
@@ -86,9 +81,10 @@ def channel_names() -> tuple[str, ...]:
     names = []
     for scale in CONTEXT_SCALES:
         at = scale.name if scale else "voxel"
-        names += [f"log_fraction@{at}", f"log_alpha_group@{at}", f"log_tracks_group@{at}"]
+        names += [f"log_fraction_{band}@{at}" for band in BANDS]
+        names += [f"log_alpha_group@{at}", f"log_tracks_group@{at}"]
         names += [f"log_alpha_total@{at}", f"log_tracks_total@{at}"]
-    return (*names, "log_dose_contrast", "log_dose_slope", "log_dose_relative", "is_primary")
+    return (*names, "log_dose_contrast", "log_dose_slope", "log_dose_relative", "is_primary", "log_charge")
 
 
 def _log_ratio(numerator: Tensor, denominator: Tensor, floor: float) -> Tensor:
@@ -97,38 +93,42 @@ def _log_ratio(numerator: Tensor, denominator: Tensor, floor: float) -> Tensor:
     return torch.log(torch.where(denominator > 0, ratio, torch.zeros_like(ratio)).clamp_min(floor))
 
 
-def channels(inputs: Tensor, alpha_x: Tensor) -> Tensor:
+def channels(inputs: Tensor, alpha_x: Tensor, charge: Tensor) -> Tensor:
     """The network's channels, one set for every group.
 
     Args:
-        inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`; of the cell lines, only the first
-            enters the channels, so that the weights do not depend on which line is asked for.
+        inputs: (group, band, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`; of the cell lines, only the
+            first enters the channels, so that the weights do not depend on which line is asked for.
         alpha_x: photon alpha of the first cell line, 1/Gy; makes the LET-like channels dimensionless.
+        charge: (group,) charge numbers.
 
     Returns:
         (group, channel, i, j, k) in the order of `channel_names`, not yet normalised.
     """
-    total = inputs.sum(dim=0, keepdim=True)
-    both = torch.cat([inputs, total])[:, :3]
+    first = inputs[:, :, :3]
+    group = first.sum(dim=1)
+    both = torch.cat([group, group.sum(dim=0, keepdim=True)])
     planes: list[Tensor] = []
     for scale in CONTEXT_SCALES:
         pooled = smooth(both, scale) if scale else both
-        group, whole = pooled[:-1], pooled[-1:].expand_as(pooled[:-1])
+        bands = smooth(first[:, :, 0], scale) if scale else first[:, :, 0]
+        own, whole = pooled[:-1], pooled[-1:].expand_as(pooled[:-1])
+        planes += list(_log_ratio(bands, whole[:, :1].expand_as(bands), 1e-5).unbind(1))
         planes += [
-            _log_ratio(group[:, 0], whole[:, 0], 1e-4),
-            _log_ratio(group[:, 2], group[:, 0] * alpha_x, 0.5),
-            torch.log1p(group[:, 1].clamp_min(0)),
+            _log_ratio(own[:, 2], own[:, 0] * alpha_x, 0.5),
+            torch.log1p(own[:, 1].clamp_min(0)),
             _log_ratio(whole[:, 2], whole[:, 0] * alpha_x, 0.5),
             torch.log1p(whole[:, 1].clamp_min(0)),
         ]
-    planes += [plane.expand_as(planes[0]) for plane in _dose_shape(total)]
-    planes.append(is_primary(inputs).to(planes[0]).reshape(-1, 1, 1, 1).expand_as(planes[0]))
+    planes += [plane.expand_as(planes[0]) for plane in _dose_shape(both[-1:])]
+    for of_group in (is_primary(inputs).to(planes[0]), torch.log(charge.to(planes[0]))):
+        planes.append(of_group.reshape(-1, 1, 1, 1).expand_as(planes[0]))
     return torch.stack(planes, dim=1)
 
 
 def is_primary(inputs: Tensor) -> Tensor:
     """(group,) whether the group is the beam itself: the one that carries most of the dose."""
-    dose = inputs[:, 0].sum(dim=(1, 2, 3))
+    dose = inputs[:, :, 0].sum(dim=(1, 2, 3, 4))
     return dose == dose.max()
 
 

@@ -1,7 +1,9 @@
 """The network's input: accumulators of each particle group, turned so that the beam runs along the last axis.
 
-A *group* is a species. Its accumulators are linear in the spectrum, so smoothing them is the same as smoothing the
-spectrum first, and they are all that the Zaider-Rossi rule needs: every cell line costs two more numbers a voxel.
+A *group* is a species, split into *bands* of energy per nucleon: a few slow particles carry most of the noise and are
+pooled over other neighbourhoods than the fast ones that tell the depth. Accumulators are linear in the spectrum, so
+smoothing them is the same as smoothing the spectrum first, and they are all that the Zaider-Rossi rule needs: every
+cell line costs two more numbers a band and voxel.
 """
 
 from __future__ import annotations
@@ -14,13 +16,19 @@ import numpy.typing as npt
 
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Field, Grid, SpectrumAxes
-from surrogate3d.physics.mixing import MonoTable, fluence_accumulators
+from surrogate3d.physics.mixing import MonoTable, band_accumulators
 
 Floats = npt.NDArray[np.floating]
 
+BAND_EDGES_MEV_U = (3.0, 10.0, 30.0)
+"""Energies per nucleon at which a group's spectrum is split."""
+
+BANDS = ("below_3", "3_to_10", "10_to_30", "above_30")
+"""Names of the bands, MeV/u."""
+
 
 def input_names(cell_lines: Sequence[str]) -> tuple[str, ...]:
-    """Names of the second axis of `group_inputs`."""
+    """Names of the third axis of `group_inputs`."""
     per_line = [f"{name}:{line}" for name in ("dose_alpha", "dose_sqrt_beta") for line in cell_lines]
     return ("dose", "tracks", *per_line)
 
@@ -40,21 +48,20 @@ def group_inputs(
         tables: mono-energetic table of each cell line.
 
     Returns:
-        (group, 2 + 2 * line, i, j, k): dose (the largest total is 1), tracks, dose_alpha of each cell line, then
+        (group, band, 2 + 2 * line, i, j, k): dose (the largest total is 1), tracks, dose_alpha of each cell line, then
         dose_sqrt_beta of each; the beam runs along the last axis towards larger indices.
 
     Raises:
         ValueRangeError: there is no fluence at all.
         UnknownNameError: a species is not in a table.
     """
-    sums = [fluence_accumulators(axes, fluence, table) for table in tables]  # (group, 3, i, j, k) each
-    largest = float(sums[0][:, 0].sum(axis=0).max())
+    sums = band_accumulators(axes, fluence, tables, BAND_EDGES_MEV_U)  # (group, band, 2 + 2 * line, i, j, k)
+    largest = float(sums[:, :, 0].sum(axis=(0, 1)).max())
     if largest <= 0:
         raise ValueRangeError("the field has no fluence in any voxel; nothing can be predicted")
-    tracks = fluence.sum(axis=1, dtype=np.float64) * grid.face_area_mm2(beam_axis)
-    planes = [sums[0][:, 0] / largest, tracks]
-    planes += [each[:, 1] / largest for each in sums] + [each[:, 2] / largest for each in sums]
-    return np.ascontiguousarray(turn_downstream(np.stack(planes, axis=1), beam_axis, beam_sign), dtype=np.float32)
+    sums /= largest
+    sums[:, :, 1] *= largest * grid.face_area_mm2(beam_axis)
+    return np.ascontiguousarray(turn_downstream(sums, beam_axis, beam_sign), dtype=np.float32)
 
 
 def field_inputs(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.float32]:
@@ -62,10 +69,16 @@ def field_inputs(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.fl
     fluence, beam = field.spectra.fluence / np.float32(field.dose_scale), (field.beam_axis, field.beam_sign)
     inputs = group_inputs(field.spectra.axes, fluence, field.grid, *beam, tables)
     if len(field.beams) > 1:
-        counted = inputs[:, 1].sum(axis=0)
+        counted = inputs[:, :, 1].sum(axis=(0, 1))
         tracks = turn_downstream(field.tracks, *beam).astype(np.float32)
-        inputs[:, 1] *= np.divide(tracks, counted, out=np.zeros_like(counted), where=counted > 0)
+        inputs[:, :, 1] *= np.divide(tracks, counted, out=np.zeros_like(counted), where=counted > 0)
     return inputs
+
+
+def species_sums(inputs: Floats, line: int = 0) -> npt.NDArray[np.float64]:
+    """(group, 3, i, j, k) dose, dose_alpha and dose_sqrt_beta of a cell line: what pooling by species works on."""
+    n_lines = (inputs.shape[2] - 2) // 2
+    return np.asarray(inputs[:, :, [0, 2 + line, 2 + n_lines + line]].sum(axis=1, dtype=np.float64))
 
 
 Scalar = TypeVar("Scalar", bound=np.generic)

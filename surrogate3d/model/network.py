@@ -1,29 +1,31 @@
-"""Group-wise kernel prediction: denoise each particle group's dose spectrum, then apply the table, then correct it.
+"""Group-wise kernel prediction: denoise the dose spectrum of each particle group, then apply the table.
 
-A small 3-D CNN predicts, for every particle group and voxel, softmax weights over the voxels of a neighbourhood and a
-few fixed Gaussian filters. The weights act on dose-fraction spectra (through accumulators that are linear in them), so
-the result is a physically possible mixed field for every cell line. A small head, zero at the start, adds the relative
-correction of the Zaider-Rossi effect that directly simulated voxels demand, and predicts its own standard deviation.
+A small 3-D CNN predicts, for every particle group, energy band and voxel, softmax weights over the voxels of a near
+neighbourhood, over smoothed values of a wide one, and over a few fixed Gaussian filters. Part of a neighbour's weight
+comes from how alike the two voxels look (attention), so that kernels follow slanted fronts. The weights act on
+dose-fraction spectra (through accumulators that are linear in them), so the result is a physically possible mixed
+field, and every cell line that has a table is answered by it. What the mixing rule itself gets wrong is left to
+`model.head`.
 """
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from surrogate3d.model.channels import FILTERS, NEIGHBOURHOOD, channel_names, channels, smooth
+from surrogate3d.model.channels import FILTERS, Filter, channel_names, channels, is_primary, smooth
+from surrogate3d.model.groups import BANDS
+from surrogate3d.model.head import MAX_LOG_CORRECTION, Denoised, EffectHead
 
-_OFFSETS = tuple(itertools.product(*(range(n) for n in NEIGHBOURHOOD)))
+WIDE_STRIDE = (3, 3, 1)
+"""Voxels between the places of the wide neighbourhood: far across the beam, where kernels follow a slanted front."""
+
+WIDE_FILTER = FILTERS.index(Filter(1.0, 0.0))
+"""The values at its places are means over the voxels between them."""
+
 _TINY = 1e-12  # of a dose whose maximum is one
-
-LOG_STD_RANGE = (-8.0, 0.0)
-"""Bounds of the logarithm of the predicted relative standard deviation: 0.03 % to 100 %."""
-
-MAX_CORRECTION = 0.15
-"""Bound of the head's relative correction of the effect: it mends the mixing rule, it does not replace it."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +35,39 @@ class NetworkConfig:
     Attributes:
         width: channels of the hidden layers.
         blocks: residual 3 x 3 x 3 blocks; two convolutions each.
-        head_width: hidden width of the correction head.
-        n_lines: cell lines that the head corrects.
+        neighbourhood: voxels of the near neighbourhood, across, across and along the beam; odd.
+        wide: places of the wide neighbourhood, likewise, `WIDE_STRIDE` voxels apart; zeros for none.
+        likeness: width of the vectors by which two voxels are compared; 0 for none.
+        head_width: hidden width of the head.
         n_doses: doses at which the effect is corrected.
+        conditions: names of the conditions that the head knows of, in order.
+        max_log_correction: bound of the logarithm of the head's correction.
     """
 
     width: int = 16
     blocks: int = 2
-    head_width: int = 16
-    n_lines: int = 1
+    neighbourhood: tuple[int, int, int] = (5, 5, 3)
+    wide: tuple[int, int, int] = (5, 5, 5)
+    likeness: int = 8
+    head_width: int = 24
     n_doses: int = 11
+    conditions: tuple[str, ...] = ()
+    max_log_correction: float = MAX_LOG_CORRECTION
+
+    @property
+    def places(self) -> tuple[tuple[int, int, int], ...]:
+        """Offsets of the near places, then of the wide ones, from the voxel."""
+        return (*_offsets(self.neighbourhood, (1, 1, 1)), *_offsets(self.wide, WIDE_STRIDE))
+
+    @property
+    def n_near(self) -> int:
+        """Number of near places."""
+        return len(_offsets(self.neighbourhood, (1, 1, 1)))
+
+
+def _offsets(size: tuple[int, int, int], stride: tuple[int, int, int]) -> tuple[tuple[int, int, int], ...]:
+    axes = [[(n - count // 2) * step for n in range(count)] for count, step in zip(size, stride, strict=True)]
+    return tuple((a, b, c) for a in axes[0] for b in axes[1] for c in axes[2])
 
 
 class _Block(nn.Module):
@@ -64,22 +89,18 @@ class Prediction:
     """What the network says of some voxels.
 
     Attributes:
-        alpha: (line, voxel) of the denoised field by the table, 1/Gy.
-        sqrt_beta: (line, voxel), 1/Gy.
-        correction: (line, dose, voxel) relative correction of the effect.
+        denoised: field, and what the table makes of it.
+        log_correction: (line, dose, voxel) logarithm of the correction of the effect.
         log_std: (line, voxel) logarithm of the predicted relative standard deviation of the effect.
     """
 
-    alpha: Tensor
-    sqrt_beta: Tensor
-    correction: Tensor
+    denoised: Denoised
+    log_correction: Tensor
     log_std: Tensor
 
     def effect(self, doses: Tensor) -> Tensor:
         """(line, dose, voxel) effect -ln S at `doses` in Gy."""
-        d = doses.reshape(1, -1, 1)
-        table = self.alpha[:, None] * d + (self.sqrt_beta[:, None] * d) ** 2
-        return table * (1 + self.correction)
+        return self.denoised.effect(doses) * torch.exp(self.log_correction)
 
 
 class KernelNetwork(nn.Module):
@@ -92,109 +113,144 @@ class KernelNetwork(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        n_channels = len(channel_names())
+        n_channels, n_bands = len(channel_names()), len(BANDS)
         self.register_buffer("channel_mean", torch.zeros(n_channels))
         self.register_buffer("channel_std", torch.ones(n_channels))
         self.stem = nn.Conv3d(n_channels, config.width, 1)
         self.blocks = nn.Sequential(*(_Block(config.width) for _ in range(config.blocks)))
-        self.weights = nn.Linear(config.width, len(_OFFSETS) + len(FILTERS))
-        seen = config.width + 2 * config.n_lines
-        self.correction = _mlp(seen, config.head_width, config.n_lines * config.n_doses)
-        self.spread = _mlp(seen, config.head_width, config.n_lines)
+        self.n_weights = len(config.places) + len(FILTERS)
+        self.weights = nn.Linear(config.width, n_bands * self.n_weights, bias=False)
+        self.prior = nn.Parameter(torch.zeros(2, n_bands * self.n_weights))  # of other groups, of the primary
+        n_like = config.likeness
+        self.query: nn.Module = nn.Linear(config.width, n_bands * n_like) if n_like else nn.Identity()
+        self.key: nn.Module = nn.Linear(config.width, n_like) if n_like else nn.Identity()
+        self.head = EffectHead(
+            config.width, config.head_width, config.n_doses, len(config.conditions), config.max_log_correction
+        )
         self._start()
 
     def _start(self) -> None:
-        """Start at no correction, and at weights that prefer the voxel itself and the narrowest filter."""
+        """Start near species-grouped pooling: the beam from itself and its nearest, other groups from far around."""
+        n_near, n_places = self.config.n_near, len(self.config.places)
+        start = torch.full((2, self.n_weights), -2.0)
+        start[:, n_near:n_places] = -4.0
+        start[1, [n_near // 2, n_places]] = 1.0
+        start[0, n_places + FILTERS.index(Filter(3.0, 2.0))] = 2.0
         with torch.no_grad():
-            for mlp, start in ((self.correction, 0.0), (self.spread, -4.6)):  # no correction; 1 % of deviation
-                last = mlp[-1]
-                assert isinstance(last, nn.Linear)
-                last.weight.zero_()
-                last.bias.fill_(start)
             self.weights.weight *= 0.1
-            self.weights.bias.fill_(-2.0)
-            self.weights.bias[[len(_OFFSETS) // 2, len(_OFFSETS)]] = 2.0
+            self.prior.copy_(start.repeat(1, len(BANDS)))
 
     def context(self, channels: Tensor) -> Tensor:
         """Hidden state of every voxel: (group, channel, i, j, k) to (group, width, i, j, k)."""
         shape = (1, -1, 1, 1, 1)
         normal = (channels - self.channel_mean.reshape(shape)) / self.channel_std.reshape(shape)
+        normal = normal.clamp(-6.0, 6.0)
         hidden: Tensor = self.blocks(self.stem(normal.contiguous(memory_format=torch.channels_last_3d)))
-        return hidden
+        # Normalised voxel by voxel, so that tiles equal the whole: else weights can saturate, and learn no more.
+        deviation, mean = torch.std_mean(hidden, dim=1, keepdim=True)
+        return (hidden - mean) / (deviation + 1e-3)
 
-    def forward(self, inputs: Tensor, voxels: Tensor, photon: Tensor) -> Prediction:
-        """Predict some voxels of a volume.
+    def forward(self, inputs: Tensor, voxels: Tensor, charge: Tensor, alpha_x: Tensor) -> Denoised:
+        """Denoise some voxels of a volume.
 
         Args:
-            inputs: (group, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`.
+            inputs: (group, band, 2 + 2 * line, i, j, k) as of `model.groups.group_inputs`; the channels are made from
+                the first line.
             voxels: (voxel, 3) indices of the voxels that are asked for.
-            photon: (2, line) alpha_x in 1/Gy and the square root of beta_x in 1/Gy.
+            charge: (group,) charge numbers.
+            alpha_x: photon alpha of the first line, 1/Gy.
         """
         accumulators = without_tracks(inputs)
-        hidden = self.context(channels(inputs, photon[0, 0]))
-        return self.answer(hidden, accumulators, smooth_all(accumulators), voxels, photon)
+        hidden = self.context(channels(inputs, alpha_x, charge))
+        return self.denoise(hidden, accumulators, smooth_all(accumulators), voxels, charge)
 
-    def answer(
-        self, hidden: Tensor, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, photon: Tensor
-    ) -> Prediction:
+    def denoise(
+        self, hidden: Tensor, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, charge: Tensor
+    ) -> Denoised:
         """The second half of `forward`, for voxels in portions: `hidden` of `context`, `smoothed` of `smooth_all`."""
         i, j, k = voxels.unbind(1)
         state = hidden[:, :, i, j, k].transpose(1, 2)  # (group, voxel, width)
-        weights = torch.softmax(self.weights(state), dim=-1)  # (group, voxel, weight)
-        pooled = pool(weights, accumulators, smoothed, voxels)  # (group, accumulator, voxel)
-        whole = pooled.sum(dim=0)
-        total, n = whole[:1].clamp_min(_TINY), self.config.n_lines
-        alpha, sqrt_beta = whole[1 : 1 + n] / total, whole[1 + n :] / total
-        share = pooled[:, :1] / total
-        seen = [(share * state.transpose(1, 2)).sum(dim=0), torch.log(alpha.clamp_min(1e-3) / photon[0][:, None])]
-        features = torch.cat([*seen, sqrt_beta / photon[1][:, None] - 1]).T  # (voxel, feature)
-        raw = self.correction(features).T.reshape(n, self.config.n_doses, -1)
-        log_std = self.spread(features.detach()).T.clamp(*LOG_STD_RANGE)
-        return Prediction(alpha, sqrt_beta, MAX_CORRECTION * torch.tanh(raw), log_std)
+        weights = self._weights(state, hidden, is_primary(accumulators), voxels)
+        pooled = pool(weights, accumulators, smoothed, voxels, self.config)  # (group, band, accumulator, voxel)
+        whole = pooled.sum(dim=(0, 1))
+        total, n = whole[:1].clamp_min(_TINY), (len(whole) - 1) // 2
+        share = pooled[:, :, 0] / total  # (group, band, voxel)
+        kinds = torch.cat([share[of_kind].sum(dim=0) for of_kind in (charge == 1, charge == 2, charge > 2)])
+        mean_state = (share.sum(dim=1)[..., None] * state).sum(dim=0)
+        return Denoised(kinds, mean_state, whole[1 : 1 + n] / total, whole[1 + n :] / total)
 
+    def answer(self, denoised: Denoised, photon: Tensor, conditions: Tensor | None = None) -> Prediction:
+        """What follows for cell lines of `photon` (2, line) from the denoised field; see `EffectHead`."""
+        under = denoised.under(self.config.conditions, conditions)  # the head corrects the closed form, as in training
+        return Prediction(under, *self.head(under, photon, conditions))
 
-def _mlp(n_in: int, width: int, n_out: int) -> nn.Sequential:
-    return nn.Sequential(nn.Linear(n_in, width), nn.SiLU(), nn.Linear(width, n_out))
+    def _weights(self, state: Tensor, hidden: Tensor, primary: Tensor, voxels: Tensor) -> Tensor:
+        """(voxel, group, band, weight), summing to one over the weights."""
+        groups, n_voxels, bands = state.shape[0], state.shape[1], len(BANDS)
+        logits = self.weights(state) + self.prior[primary.long()][:, None]
+        logits = logits.reshape(groups, n_voxels, bands, self.n_weights)
+        if self.config.likeness:
+            keys = self.key(hidden.permute(0, 2, 3, 4, 1))
+            key = torch.stack([_gather(of_group, voxels, self.config.places) for of_group in keys])
+            query = self.query(state).reshape(groups, n_voxels, bands, -1)
+            alike = query @ key.transpose(-1, -2) / self.config.likeness**0.5  # (group, voxel, band, place)
+            logits = logits + nn.functional.pad(alike, (0, len(FILTERS)))
+        return torch.softmax(logits, dim=-1).transpose(0, 1)
 
 
 def without_tracks(inputs: Tensor) -> Tensor:
-    """(group, 1 + 2 * line, i, j, k): dose, then dose_alpha and dose_sqrt_beta of each cell line."""
-    return torch.cat([inputs[:, :1], inputs[:, 2:]], dim=1)
+    """(group, band, 1 + 2 * line, i, j, k): dose, then dose_alpha and dose_sqrt_beta of each cell line."""
+    return torch.cat([inputs[:, :, :1], inputs[:, :, 2:]], dim=2)
 
 
 def smooth_all(accumulators: Tensor) -> Tensor:
-    """(group, filter, accumulator + 1, i, j, k): accumulators and total dose (last) under each of `FILTERS`."""
+    """(filter, group * band * accumulator + 1, i, j, k): accumulators and total dose (last) under each of `FILTERS`."""
     stacked = _with_total(accumulators)
-    return torch.stack([smooth(stacked, gaussian) for gaussian in FILTERS], dim=1)
+    return torch.stack([smooth(stacked, gaussian) for gaussian in FILTERS])
 
 
 def _with_total(accumulators: Tensor) -> Tensor:
-    total = accumulators[:, :1].sum(dim=0, keepdim=True).expand_as(accumulators[:, :1])
-    return torch.cat([accumulators, total], dim=1)
+    total = accumulators[:, :, 0].sum(dim=(0, 1))
+    return torch.cat([accumulators.flatten(0, 2), total[None]])
 
 
-def pool(weights: Tensor, accumulators: Tensor, smoothed: Tensor, voxels: Tensor) -> Tensor:
-    """Pool every group with its own weights, as a ratio to the equally pooled total dose.
+def pool(weights: Tensor, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, config: NetworkConfig) -> Tensor:
+    """Pool every group and band with its own weights, as a ratio to the equally pooled total dose.
 
     Args:
-        weights: (group, voxel, weight), summing to one over the weights: neighbourhood first, then `FILTERS`.
-        accumulators: (group, accumulator, i, j, k), dose first.
+        weights: (voxel, group, band, weight), summing to one: near places, wide places, then `FILTERS`.
+        accumulators: (group, band, accumulator, i, j, k), dose first.
         smoothed: `smooth_all(accumulators)`.
         voxels: (voxel, 3) indices.
+        config: of the network.
 
     Returns:
-        (group, accumulator, voxel) accumulators per unit of total dose.
+        (group, band, accumulator, voxel) accumulators per unit of total dose.
     """
     i, j, k = voxels.unbind(1)
-    near = _neighbours(_with_total(accumulators), voxels)  # (group, accumulator, voxel, offset)
-    wide = smoothed[:, :, :, i, j, k].permute(0, 2, 3, 1)  # (group, accumulator, voxel, filter)
-    pooled = torch.einsum("gvw,gavw->gav", weights, torch.cat([near, wide], dim=-1))
-    return pooled[:, :-1] / pooled[:, -1:].clamp_min(_TINY)
+    groups, bands, n = accumulators.shape[:3]
+    places, n_near = config.places, config.n_near
+    values = (  # (voxel, weight, value)
+        _gather(_with_total(accumulators).permute(1, 2, 3, 0), voxels, places[:n_near]),
+        _gather(smoothed[WIDE_FILTER].permute(1, 2, 3, 0), voxels, places[n_near:]),
+        smoothed[:, :, i, j, k].permute(2, 0, 1),
+    )
+    parts = torch.split(weights.flatten(1, 2), [n_near, len(places) - n_near, len(FILTERS)], dim=-1)
+    # Every kernel acts on the values of all groups and bands, of which only its own are kept: one product a voxel.
+    pooled = sum((part @ value for part, value in zip(parts, values, strict=True)), torch.zeros(()))
+    own = pooled[:, :, :-1].reshape(len(voxels), groups * bands, groups * bands, n).diagonal(dim1=1, dim2=2)
+    ratio = own.movedim(0, -1).movedim(1, 0) / pooled[:, :, -1].T[:, None].clamp_min(_TINY)
+    return ratio.reshape(groups, bands, n, len(voxels))
 
 
-def _neighbours(values: Tensor, voxels: Tensor) -> Tensor:
-    """(group, accumulator, voxel, offset) values around each voxel, zeros outside the grid."""
-    pad = [n // 2 for n in NEIGHBOURHOOD]
-    padded = nn.functional.pad(values, (pad[2], pad[2], pad[1], pad[1], pad[0], pad[0]))
-    at = voxels[:, None] + torch.tensor(_OFFSETS, device=voxels.device)[None]
-    return padded[:, :, at[..., 0], at[..., 1], at[..., 2]]
+def _gather(values: Tensor, voxels: Tensor, places: tuple[tuple[int, int, int], ...]) -> Tensor:
+    """(voxel, place, value) of (i, j, k, value) at places around each voxel, zeros outside the grid."""
+    if not places:
+        return values.new_zeros(len(voxels), 0, values.shape[-1])
+    offsets = torch.tensor(places, device=voxels.device)
+    pad = [int(n) for n in offsets.abs().amax(dim=0)]
+    padded = nn.functional.pad(values, (0, 0, pad[2], pad[2], pad[1], pad[1], pad[0], pad[0]))
+    at = voxels[:, None] + offsets[None] + torch.tensor(pad, device=voxels.device)
+    flat = (at[..., 0] * padded.shape[1] + at[..., 1]) * padded.shape[2] + at[..., 2]
+    rows: Tensor = nn.functional.embedding(flat, padded.flatten(0, 2))
+    return rows

@@ -222,7 +222,7 @@ def by_region(
 
     Args:
         ratio: (i, j, k) as `explained_ratio`.
-        regions: (i, j, k) masks by name, such as those of `surrogate3d.validation.regions`.
+        regions: (i, j, k) masks by name, such as those of `surrogate3d.grid.regions`.
 
     Returns:
         By region `median`, `p5`, `p95` (NaN where it is empty) and `n`, the number of voxels with a ratio.

@@ -238,3 +238,9 @@ def _require_bins(axes: SpectrumAxes, fluence: npt.NDArray[np.floating]) -> None
     expected = (len(axes.species), axes.n_bins)
     if fluence.shape[:2] != expected:
         raise GridMismatchError(f"fluence must be {expected} + trailing axes, found shape {fluence.shape}")
+
+
+def largest_species(axes: SpectrumAxes, fluence: npt.NDArray[np.floating]) -> str:
+    """Species that carries most of the dose of fluence spectra (species, bin, ...): the beam."""
+    by_bin = fluence.sum(axis=tuple(range(2, fluence.ndim)), dtype=float)
+    return axes.species[int((by_bin * bin_LET(axes)).sum(axis=1).argmax())]

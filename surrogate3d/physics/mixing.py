@@ -8,7 +8,7 @@ bins, species and fields are the accumulators dose, dose_alpha and dose_sqrt_bet
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -236,20 +236,54 @@ def fluence_accumulators(axes: SpectrumAxes, fluence: npt.NDArray[np.floating], 
     return _accumulate(fluence, _weights(*table.at(axes)) * dose_per_fluence[:, None])
 
 
+def band_accumulators(
+    axes: SpectrumAxes,
+    fluence: npt.NDArray[np.floating],
+    tables: Sequence[MonoTable],
+    edges_mev_u: Sequence[float],
+) -> Floats:
+    """Sums over bands of energy of each species, of several cell lines at once.
+
+    Args:
+        axes: species and energy bins.
+        fluence: (species, bin, ...) fluence per bin, 1/mm^2.
+        tables: mono-energetic table of each cell line.
+        edges_mev_u: ascending energies per nucleon between the bands; a bin belongs where its energy lies.
+
+    Returns:
+        (species, band, 2 + 2 * line, ...): dose (Gy), fluence (1/mm^2), dose_alpha of each line, then dose_sqrt_beta of
+        each.
+
+    Raises:
+        UnknownNameError: a species is not in a table.
+        GridMismatchError: the leading axes of `fluence` are not those of `axes`.
+    """
+    per_fluence = K_GY * MM2_PER_UM2 * bin_LET(axes)
+    of_lines = [table.at(axes) for table in tables]
+    rows = [per_fluence, np.ones_like(per_fluence)]
+    rows += [per_fluence * alpha for alpha, _ in of_lines] + [per_fluence * np.sqrt(beta) for _, beta in of_lines]
+    band = np.searchsorted(np.asarray(edges_mev_u), axes.energy_mev_u, side="right")  # (species, bin)
+    within = band[:, None] == np.arange(len(edges_mev_u) + 1)[:, None]  # (species, band, bin)
+    weights = within[:, :, None] * np.stack(rows, axis=1)[:, None]  # (species, band, 2 + 2 * line, bin)
+    shape = weights.shape[:3]
+    sums = _accumulate(fluence, weights.reshape(shape[0], shape[1] * shape[2], -1))
+    return sums.reshape(*shape, *fluence.shape[2:])
+
+
 def _weights(alpha: Floats, beta: Floats) -> Floats:
     """(species, 3, bin)."""
     return np.stack([np.ones_like(alpha), alpha, np.sqrt(beta)], axis=1)
 
 
 def _accumulate(values: npt.NDArray[np.floating], weights: Floats) -> Floats:
-    """Contract (species, bin, ...) with (species, 3, bin) into (species, 3, ...)."""
+    """Contract (species, bin, ...) with (species, row, bin) into (species, row, ...)."""
     _require_bins(values, (weights.shape[0], weights.shape[2]))
     flat = values.reshape(values.shape[0], values.shape[1], -1)
-    result = np.empty((len(flat), 3, flat.shape[2]))
+    result = np.empty((*weights.shape[:2], flat.shape[2]))
     for s, weight in enumerate(weights):
         for part in _chunks(flat.shape[2]):
             result[s, :, part] = weight @ flat[s, :, part].astype(float)
-    return result.reshape(len(flat), 3, *values.shape[2:])
+    return result.reshape(*weights.shape[:2], *values.shape[2:])
 
 
 def _chunks(n: int) -> Iterator[slice]:

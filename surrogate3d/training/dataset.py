@@ -15,37 +15,87 @@ class Example:
     """One plan, oriented with the beam along the last axis, towards larger indices.
 
     Attributes:
-        inputs: realisations of the same plan at several statistics, each (group, 2 + 2 * line, i, j, k) as of
+        inputs: realisations of the same plan at several statistics, each (group, band, 2 + 2 * line, i, j, k) as of
             `model.groups.group_inputs`.
+        target: of each realisation the accumulators of other, more numerous histories of the plan, whose noise is
+            independent: (1 + 2 * line, i, j, k) dose, dose_alpha of each line, dose_sqrt_beta of each.
         weight: of each realisation in the loss: the inverse of the squared error of grouped pooling on it, so that
             every level of noise, and every ion, counts alike and the loss reads as a ratio to the strongest baseline.
+        learnt: (i, j, k) voxels whose target is learnt from.
+        held: (i, j, k) voxels kept out of the training, to calibrate on.
+        charge: (group,) charge numbers.
         label: (line, dose, i, j, k) simulated effect, NaN where no voxel was simulated.
         label_se: (line, dose, i, j, k) relative standard error of `label`.
+        conditions: (condition, i, j, k) features of the conditions of the cells; none for those of the calibration.
     """
 
     inputs: tuple[Tensor, ...]
+    target: tuple[Tensor, ...]
     weight: tuple[float, ...]
+    learnt: Tensor
+    held: Tensor
+    charge: Tensor
     label: Tensor
     label_se: Tensor
+    conditions: Tensor | None = None
 
 
-def augment(inputs: Tensor, label: Tensor, label_se: Tensor, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Another geometry from the same plan: tilts, steps, mirror images.
+@dataclass(frozen=True)
+class Geometry:
+    """Another geometry for the same plan: tilts, steps, mirror images.
 
     Every lateral column is shifted along the beam by a whole number of voxels (a random tilt plus a random step, as an
-    oblique beam or an insert would), then the two lateral axes are mirrored and exchanged at random. Labels move with
-    their voxels. What is shifted in is empty.
+    oblique beam or an insert would), then the two lateral axes are mirrored and exchanged. What is shifted in is empty.
+
+    Attributes:
+        shift: (i, j) whole voxels, positive downstream.
+        flips: axes that are mirrored.
+        exchange: whether the two lateral axes are exchanged.
     """
-    shape = label.shape[-3:]
-    shift = torch.from_numpy(_column_shift(shape[:2], rng))
-    flips = [axis for axis in (-3, -2) if rng.random() < 0.5]
-    exchange = rng.random() < 0.5
-    moved = []
-    for values, fill in ((inputs, 0.0), (label, float("nan")), (label_se, float("nan"))):
-        out = shift_columns(values, shift, fill)
-        out = torch.flip(out, flips) if flips else out
-        moved.append(out.transpose(-3, -2) if exchange else out)
-    return moved[0], moved[1], moved[2]
+
+    shift: Tensor
+    flips: tuple[int, ...]
+    exchange: bool
+
+    @staticmethod
+    def draw(lateral: tuple[int, ...], rng: np.random.Generator) -> Geometry:
+        """A random one for a grid of `lateral` (i, j) columns."""
+        shift = torch.from_numpy(_column_shift(lateral, rng))
+        flips = tuple(axis for axis in (-3, -2) if rng.random() < 0.5)
+        return Geometry(shift, flips, bool(rng.random() < 0.5))
+
+    def apply(self, values: Tensor, fill: float = 0.0) -> Tensor:
+        """Move (..., i, j, k); `fill` is the value of voxels that are shifted in."""
+        out = shift_columns(values, self.shift, fill)
+        out = torch.flip(out, self.flips) if self.flips else out
+        return out.transpose(-3, -2) if self.exchange else out
+
+
+MERGED = ((1, 1, 1), (1, 1, 2), (2, 2, 1), (2, 2, 2))
+"""Voxels merged across, across and along the beam: structures are sharper in larger voxels, as those of beams of lower
+energy are."""
+
+HOW_OFTEN = (0.5, 0.3, 0.1, 0.1)
+"""Shares of `MERGED`."""
+
+
+def draw_coarsening(rng: np.random.Generator) -> tuple[int, int, int]:
+    """One of `MERGED`."""
+    return MERGED[int(rng.choice(len(MERGED), p=HOW_OFTEN))]
+
+
+def coarsen(values: Tensor, merged: tuple[int, int, int]) -> Tensor:
+    """Means over merged voxels; what does not fill a merged voxel at the far ends is cut off.
+
+    Args:
+        values: (..., i, j, k).
+        merged: voxels merged along each of the last three axes.
+    """
+    for axis, n in zip((-3, -2, -1), merged, strict=True):
+        if n > 1:
+            whole = values.shape[axis] // n
+            values = torch.unflatten(values.narrow(axis, 0, whole * n), axis, (whole, n)).mean(dim=axis)
+    return values
 
 
 def _column_shift(lateral: tuple[int, ...], rng: np.random.Generator) -> npt.NDArray[np.int64]:

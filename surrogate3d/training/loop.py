@@ -1,11 +1,17 @@
-"""Train one network on a few plans."""
+"""Train one network: first the kernels that denoise, then the head that corrects.
+
+The kernels learn from every voxel: what a run with few histories shows against what all other histories of the plan
+show, both through the table. That costs no simulation. The head learns from the simulated voxels what the mixing rule
+gets wrong, for several cell lines, with the kernels as they are (see `training.head`).
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,13 +20,17 @@ from torch import Tensor
 from surrogate3d.errors import ConfigError, ValueRangeError
 from surrogate3d.model.channels import channels
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
-from surrogate3d.training.dataset import Example, augment
-from surrogate3d.training.loss import masked_effect_loss
+from surrogate3d.training.checkpoint import Checkpoint
+from surrogate3d.training.curves import LearningCurves
+from surrogate3d.training.dataset import Example, Geometry, coarsen, draw_coarsening
+from surrogate3d.training.head import train_head
+from surrogate3d.training.loss import denoising_loss, effect_of
+from surrogate3d.training.state_tree import fingerprint
 
 Progress = Callable[[int, int], None]
 
-MIN_CALIBRATION = 10
-"""With fewer held voxels the predicted deviation is never made smaller: so few can agree by chance."""
+CHECKPOINT_EVERY = 50
+"""Steps between two checkpoints, and between two rows of the learning curve."""
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
@@ -30,36 +40,45 @@ class TrainConfig:
     """How a surrogate is trained.
 
     Attributes:
-        steps: optimiser steps of one network.
+        steps: optimiser steps of the kernels of one network.
         learning_rate: peak of the one-cycle schedule.
         weight_decay: of AdamW.
-        voxels_per_step: labelled voxels of one plan that enter one step, at most.
+        voxels_per_step: voxels of one plan that enter one step, at most.
         members: networks of the ensemble; they differ in seed.
         tracks_levels: tracks per voxel to which high-statistics runs are thinned.
         copies: thinned realisations per level.
-        calibration_fraction: labelled voxels kept out of the training to calibrate the predicted deviation.
+        calibration_fraction: voxels kept out of the training to calibrate the predicted deviation.
         width: see `NetworkConfig`.
         blocks: see `NetworkConfig`.
+        neighbourhood: see `NetworkConfig`.
+        head_steps: optimiser steps of the head.
         threads: of torch; more only pays on idle cores.
     """
 
     steps: int = 1500
     learning_rate: float = 3e-3
     weight_decay: float = 1e-3
-    voxels_per_step: int = 384
+    voxels_per_step: int = 1024
     members: int = 3
-    tracks_levels: tuple[float, ...] = (2400.0, 1200.0, 600.0, 300.0, 150.0, 75.0, 30.0)
+    tracks_levels: tuple[float, ...] = (12000.0, 4800.0, 2400.0, 1200.0, 600.0, 300.0, 150.0, 75.0, 30.0)
     copies: int = 2
     calibration_fraction: float = 0.1
     width: int = 16
     blocks: int = 2
+    neighbourhood: tuple[int, int, int] = (5, 5, 3)
+    head_steps: int = 1500
     threads: int = 2
 
     def __post_init__(self) -> None:
-        if min(self.steps, self.members, self.copies, self.voxels_per_step, self.width, self.threads) < 1:
-            raise ConfigError("steps, members, copies, voxels_per_step, width and threads must be at least 1")
+        counts = (self.steps, self.members, self.copies, self.voxels_per_step, self.width, self.threads)
+        if min(*counts, self.head_steps) < 1:
+            raise ConfigError(
+                "steps, head_steps, members, copies, voxels_per_step, width and threads must be at least 1"
+            )
         if not 0 <= self.calibration_fraction < 1 or self.learning_rate <= 0:
             raise ConfigError("calibration_fraction must be in [0, 1) and learning_rate positive")
+        if len(self.neighbourhood) != 3 or any(n < 1 or n % 2 == 0 for n in self.neighbourhood):
+            raise ConfigError(f"neighbourhood must be three odd numbers, found {self.neighbourhood}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,15 +87,11 @@ class Trained:
 
     Attributes:
         network: in evaluation mode.
-        losses: smoothed loss of every tenth step, as RMS error over that of grouped pooling.
-        std_scale: factor that calibrates the predicted deviation on voxels kept out of the training.
-        n_calibration: number of those voxels.
+        losses: smoothed loss of the kernels at every tenth step, as RMS error over that of grouped pooling.
     """
 
     network: KernelNetwork
     losses: tuple[float, ...]
-    std_scale: float
-    n_calibration: int
 
 
 def train_member(
@@ -86,6 +101,8 @@ def train_member(
     config: TrainConfig,
     seed: int,
     progress: Progress | None = None,
+    state: Path | None = None,
+    conditions: tuple[str, ...] = (),
 ) -> Trained:
     """Train one network.
 
@@ -95,24 +112,33 @@ def train_member(
         doses: (dose,) ladder of the labels, Gy.
         config: how.
         seed: of weights, augmentation and order.
-        progress: called after every step with steps done and all.
+        progress: called after every step of the kernels with steps done and all.
+        state: path, without ending, of the checkpoint and the learning curve; a training that was killed goes on from
+            there to the same weights. None keeps nothing.
+        conditions: names of the conditions in the examples.
 
     Raises:
         ValueRangeError: there is no labelled voxel.
+        StoreError: `state` holds the checkpoint of another training.
     """
     if not any(bool(torch.isfinite(e.label).any()) for e in examples):
         raise ValueRangeError("there is no labelled voxel to train on; simulate the selected voxels first")
     keep_freed_memory()
+    torch.set_flush_denormal(True)  # sharp softmax weights underflow, and numbers that small take thrice the time
     torch.set_num_threads(config.threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    fitting, held = zip(*(_hold_out(e, config.calibration_fraction, rng) for e in examples), strict=True)
-    network = KernelNetwork(NetworkConfig(config.width, config.blocks, n_lines=photon.shape[1], n_doses=len(doses)))
+    network = KernelNetwork(_network_config(config, len(doses), conditions))
     _normalise(network, examples, photon)
-    losses = _fit(network, fitting, photon, doses, config, rng, progress)
-    network.eval()
-    scale, n = _calibrate(network, examples, held, photon, doses)
-    return Trained(network, losses, scale, n)
+    losses = _Kernels(network, examples, photon[0, 0], doses, config, seed, rng, state).fit(progress)
+    train_head(network, examples, photon, doses, config.head_steps, rng)
+    return Trained(network.eval(), losses)
+
+
+def _network_config(config: TrainConfig, n_doses: int, conditions: tuple[str, ...]) -> NetworkConfig:
+    made = NetworkConfig(config.width, config.blocks, config.neighbourhood, n_doses=n_doses)
+    # Without a mixing rule for the conditions the head carries the physics, and needs room.
+    return replace(made, conditions=conditions, max_log_correction=2.0) if conditions else made
 
 
 def keep_freed_memory() -> None:
@@ -124,93 +150,117 @@ def keep_freed_memory() -> None:
             libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
-def clip_gradients(network: KernelNetwork) -> None:
-    """Clip the head of the deviation apart from all else: its likelihood can be steep, and must not slow the rest."""
-    spread = list(network.spread.parameters())
-    own = {id(p) for p in spread}
-    torch.nn.utils.clip_grad_norm_(spread, 1.0)
-    torch.nn.utils.clip_grad_norm_([p for p in network.parameters() if id(p) not in own], 1.0)
-
-
-def _hold_out(example: Example, fraction: float, rng: np.random.Generator) -> tuple[Example, Tensor]:
-    """The example without some of its labelled voxels, and these voxels (voxel, 3)."""
-    voxels = torch.isfinite(example.label[0, 0]).nonzero()
-    order = torch.from_numpy(rng.permutation(len(voxels)))
-    held = voxels[order[: min(round(fraction * len(voxels)), len(voxels) - 1)]]
-    i, j, k = held.unbind(1)
-    label = example.label.clone()
-    label[:, :, i, j, k] = float("nan")
-    return replace(example, label=label), held
-
-
 def _normalise(network: KernelNetwork, examples: Sequence[Example], photon: Tensor) -> None:
-    """Set the channels' mean and standard deviation over all voxels of all inputs."""
+    """Set the channels' mean and standard deviation over the voxels of all inputs."""
     n = len(network.channel_mean)
     planes = [
-        channels(inputs, photon[0, 0]).transpose(0, 1).reshape(n, -1)[:, ::5] for e in examples for inputs in e.inputs
+        channels(inputs, photon[0, 0], e.charge).transpose(0, 1).reshape(n, -1)[:, ::7]
+        for e in examples
+        for inputs in e.inputs
     ]
     values = torch.cat(planes, dim=1)
     network.channel_mean.copy_(values.mean(dim=1))
-    network.channel_std.copy_(values.std(dim=1).clamp_min(1e-3))
+    network.channel_std.copy_(values.std(dim=1).clamp_min(1e-2))
 
 
-def _fit(
-    network: KernelNetwork,
-    examples: Sequence[Example],
-    photon: Tensor,
-    doses: Tensor,
-    config: TrainConfig,
-    rng: np.random.Generator,
-    progress: Progress | None,
-) -> tuple[float, ...]:
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, config.learning_rate, total_steps=config.steps, pct_start=min(0.101, 50 / config.steps)
-    )
-    history: list[float] = []
-    running = 0.0
-    for step in range(config.steps):
-        example = examples[int(rng.integers(len(examples)))]
-        n = int(rng.integers(len(example.inputs)))
-        inputs, label, label_se = augment(example.inputs[n], example.label, example.label_se, rng)
-        known = torch.isfinite(label[0, 0]).nonzero()
-        voxels = known[torch.from_numpy(rng.permutation(len(known))[: config.voxels_per_step])]
+class _Kernels:
+    """The training of the kernels: one plan, one realisation and another geometry a step."""
+
+    def __init__(
+        self,
+        network: KernelNetwork,
+        examples: Sequence[Example],
+        alpha_x: Tensor,
+        doses: Tensor,
+        config: TrainConfig,
+        seed: int,
+        rng: np.random.Generator,
+        state: Path | None,
+    ) -> None:
+        self.network, self.examples, self.alpha_x, self.doses = network, examples, alpha_x, doses
+        self.config, self.seed, self.rng, self.state = config, seed, rng, state
+        kernels = [p for name, p in network.named_parameters() if not name.startswith("head.")]
+        self.parameters = kernels
+        self.optimiser = torch.optim.AdamW(kernels, lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, config.learning_rate, total_steps=config.steps, pct_start=0.101
+        )
+        self.running, self.history = float("nan"), list[float]()
+
+    def fit(self, progress: Progress | None) -> tuple[float, ...]:
+        """All steps; the losses on the way."""
+        done = self._resume()
+        curves = None
+        if self.state is not None:
+            curves = LearningCurves(self.state.with_suffix(".csv"), ("relative_loss", "learning_rate"), done)
+        for step in range(done + 1, self.config.steps + 1):
+            self._step()
+            if step % 10 == 1:
+                self.history.append(self.running**0.5)
+            if curves is not None and (step % CHECKPOINT_EVERY == 0 or step == self.config.steps):
+                curves.append(
+                    step, relative_loss=self.running**0.5, learning_rate=float(self.schedule.get_last_lr()[0])
+                )
+                curves.sync()
+                self._keep(step)
+            if progress is not None:
+                progress(step, self.config.steps)
+        return tuple(self.history)
+
+    def _step(self) -> None:
+        example = self.examples[int(self.rng.integers(len(self.examples)))]
+        n = int(self.rng.integers(len(example.inputs)))
+        geometry = Geometry.draw(tuple(example.learnt.shape[:2]), self.rng)
+        # Only the first line: a kernel is the same for all of them.
+        n_lines = (example.inputs[n].shape[2] - 2) // 2
+        inputs = geometry.apply(example.inputs[n][:, :, [0, 1, 2, 2 + n_lines]])
+        target = geometry.apply(example.target[n][[0, 1, 1 + n_lines]])
+        merged = draw_coarsening(self.rng)
+        inputs, target = coarsen(inputs, merged), coarsen(target, merged)
+        inputs[:, :, 1] *= merged[0] * merged[1]  # a larger face is hit by more tracks
+        learnt = coarsen(geometry.apply(example.learnt.to(inputs)), merged) > 0.99
+        known = (learnt & (inputs[:, :, 0].sum(dim=(0, 1)) > 0) & (target[0] > 0)).nonzero()
+        voxels = known[torch.from_numpy(self.rng.permutation(len(known))[: self.config.voxels_per_step])]
+        self.optimiser.zero_grad()
         if len(voxels):
-            i, j, k = voxels.unbind(1)
-            answer = network(inputs, voxels, photon)
-            loss, likelihood = masked_effect_loss(
-                answer.effect(doses), label[:, :, i, j, k], label_se[:, :, i, j, k], answer.log_std
-            )
-            optimiser.zero_grad()
-            torch.autograd.backward(example.weight[n] * loss + likelihood)
-            clip_gradients(network)
-            optimiser.step()
+            denoised = self.network(inputs, voxels, example.charge, self.alpha_x)
+            loss = denoising_loss(denoised.effect(self.doses), effect_of(target, voxels, self.doses))
+            torch.autograd.backward(example.weight[n] * loss)
+            torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
             relative = example.weight[n] * float(loss.detach())
-            running = relative if step == 0 else 0.98 * running + 0.02 * relative
-        schedule.step()
-        if step % 10 == 0:
-            history.append(running**0.5)
-        if progress is not None:
-            progress(step + 1, config.steps)
-    return tuple(history)
+            self.running = relative if self.running != self.running else 0.98 * self.running + 0.02 * relative
+        self.optimiser.step()  # without gradients it changes nothing
+        self.schedule.step()
 
+    def _fingerprint(self) -> str:
+        data = [(e.inputs, e.target, e.weight, e.learnt) for e in self.examples]
+        return fingerprint(asdict(self.config), self.seed, self.alpha_x, self.doses, data)
 
-@torch.no_grad()
-def _calibrate(
-    network: KernelNetwork, examples: Sequence[Example], held: Sequence[Tensor], photon: Tensor, doses: Tensor
-) -> tuple[float, int]:
-    """RMS of the error over the predicted deviation at the held voxels, on the real low-statistics runs."""
-    ratios = []
-    for example, voxels in zip(examples, held, strict=True):
-        if len(voxels) == 0:
-            continue
-        i, j, k = voxels.unbind(1)
-        answer = network(example.inputs[0], voxels, photon)
-        label, label_se = example.label[:, :, i, j, k], example.label_se[:, :, i, j, k]
-        error = answer.effect(doses) / label - 1
-        ratios.append((error**2 / (torch.exp(2 * answer.log_std)[:, None] + label_se**2)).flatten())
-    if not ratios:
-        return 1.0, 0
-    n = int(sum(len(v) for v in held))
-    scale = float(torch.cat(ratios).mean().sqrt())
-    return (scale if n >= MIN_CALIBRATION else max(scale, 1.0)), n
+    def _resume(self) -> int:
+        if self.state is None:
+            return 0
+        self.mark = self._fingerprint()
+        found = Checkpoint.restore(
+            self._checkpoint(), self.network, self.optimiser, self.schedule, self.rng, fingerprint=self.mark
+        )
+        if found is None:
+            return 0
+        self.history, self.running = list(found.extra["history"]), float(found.extra["running"])
+        return found.step
+
+    def _keep(self, step: int) -> None:
+        extra = {"history": self.history, "running": self.running}
+        Checkpoint.write(
+            self._checkpoint(),
+            self.network,
+            self.optimiser,
+            self.schedule,
+            self.rng,
+            step,
+            extra,
+            fingerprint=self.mark,
+        )
+
+    def _checkpoint(self) -> Path:
+        assert self.state is not None
+        return self.state.with_suffix(".checkpoint")

@@ -10,9 +10,15 @@ from synthetic import AXES, LINE, TABLE, make_field, make_surrogate, prescribed,
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import BundleError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import Beam, SpectrumAxes, Volume, VolumeSet, quantity
+from surrogate3d.grid.regions import region_names, regions
 from surrogate3d.inference import curves
+from surrogate3d.inference.calibration import Calibration
 from surrogate3d.inference.curves import predict_curves
-from surrogate3d.model.channels import channel_names
+from surrogate3d.inference.domain import SEVERAL_BEAMS, UNKNOWN_BEAM
+from surrogate3d.inference.spectrum_distance import field_features
+from surrogate3d.inference.spectrum_domain import SpectrumDomain
+from surrogate3d.model.head import CLOSED_FORM
+from surrogate3d.model.network import KernelNetwork, NetworkConfig
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.let import bin_dose
 from surrogate3d.physics.mixing import mix, mono_table, zr_table
@@ -20,6 +26,7 @@ from surrogate3d.physics.pooling import pool_grouped
 
 FIELD = make_field(seed=5)
 D = np.array(DOSE_LADDER)
+CROSSING = (Beam(name="a", direction=(0.0, 0.0, 1.0)), Beam(name="b", direction=(1.0, 0.0, 0.0)))
 DIRECTIONS = [(p, s) for p in ((0, 1, 2), (0, 2, 1), (2, 0, 1)) for s in (-1, 1)]
 
 
@@ -39,13 +46,15 @@ def with_dose(field, dose):
     )
 
 
-def voxel_alone(seed, n_lines=1):
+def voxel_alone(seed, corrected=False):
     """A network that answers by the mixing rule of the voxel alone."""
-    network = random_network(seed, n_lines, corrected=False)
+    network = random_network(seed, corrected=corrected)
     with torch.no_grad():
-        network.weights.weight.zero_()
-        network.weights.bias.fill_(-60.0)
-        network.weights.bias[37] = 60.0  # the middle of 5 x 5 x 3
+        for part in (network.weights, network.query, network.key):
+            part.weight.zero_()
+        network.key.bias.zero_()
+        network.prior.fill_(-60.0)
+        network.prior[:, network.config.n_near // 2 :: network.n_weights] = 60.0
     return network
 
 
@@ -115,53 +124,112 @@ def test_portions_do_not_show(surrogate, found, monkeypatch):
 
 
 def test_the_ensemble_is_the_mean_and_its_spread_is_added_to_the_deviation(surrogate, found):
-    each = [
-        predict_curves(FIELD, replace(surrogate, networks=(n,), card=replace(surrogate.card, std_scale=(1.0,))), LINE)
-        for n in surrogate.networks
-    ]
+    each = [predict_curves(FIELD, replace(surrogate, networks=(n,)), LINE) for n in surrogate.networks]
     effects = np.stack([e.effect for e in each])
     np.testing.assert_allclose(found.effect, effects.mean(axis=0), rtol=1e-6)
     own = np.mean([e.relative_std**2 for e in each], axis=0)
     first, second = effects / effects.mean(axis=0)
     between = ((first - second) ** 2 / 2).mean(axis=1)  # the unbiased variance of two is half their squared difference
     np.testing.assert_allclose(found.relative_std**2, own + between, rtol=1e-5)
+    np.testing.assert_allclose(found.log_correction, np.mean([e.log_correction for e in each], axis=0), rtol=1e-6)
 
 
-def test_the_calibration_scales_the_deviation(surrogate):
-    one = replace(surrogate, networks=surrogate.networks[:1], card=replace(surrogate.card, std_scale=(1.0,)))
-    three = replace(one, card=replace(one.card, std_scale=(3.0,)))
-    first, second = (predict_curves(FIELD, s, LINE).relative_std for s in (one, three))
-    np.testing.assert_allclose(second, 3 * first, rtol=1e-6)
+def test_what_direct_simulation_scatters_is_added_to_the_deviation(surrogate, found):
+    wider = replace(surrogate, card=replace(surrogate.card, calibration={"residual_std": 0.3}))
+    std = predict_curves(FIELD, wider, LINE).relative_std
+    np.testing.assert_allclose(std**2, found.relative_std**2 + 0.09, rtol=1e-9)
+
+
+def test_without_a_calibration_there_is_no_interval(surrogate, found):
+    assert found.half_width is None
+    few = replace(surrogate, card=replace(surrogate.card, calibration={"residual_std": 0.1}))
+    assert predict_curves(FIELD, few, LINE).half_width is None
+
+
+def test_the_calibration_sets_the_interval_by_region(surrogate, found):
+    factors = {"all": (1.0, 2.5), "target": (1.0, 7.0)}
+    made = Calibration((0.5, 0.9), factors, dict.fromkeys(factors, 50), dict.fromkeys(factors, 0.0))
+    narrow = replace(surrogate, card=replace(surrogate.card, calibration={**made.to_json(), "residual_std": 0.0}))
+    calibrated = predict_curves(FIELD, narrow, LINE)
+    target = region_names(regions(FIELD.dose, 2, 1, FIELD.grid.spacing_mm))[found.mask] == "target"
+    assert target.any()
+    assert not target.all()
+    np.testing.assert_allclose(calibrated.half_width, np.where(target, 7.0, 2.5) * found.relative_std, rtol=1e-9)
+    np.testing.assert_array_equal(calibrated.relative_std, found.relative_std)
+    crossing = predict_curves(replace(FIELD, beams=CROSSING), narrow, LINE)  # which have no regions
+    np.testing.assert_allclose(crossing.half_width, 2.5 * crossing.relative_std, rtol=1e-9)
 
 
 def test_each_cell_line_gets_its_own_answer():
     lines = (LINE, cell_line("V79"))
     tables = (TABLE, mono_table("V79"))
     pairs = tuple((line.name, line.alpha_x, line.beta_x) for line in lines)
-    both = make_surrogate(FIELD, (voxel_alone(1, n_lines=2),), tables=tables, cell_lines=pairs)
+    both = make_surrogate(FIELD, (voxel_alone(1),), tables=tables, cell_lines=pairs)
     for line, table in zip(lines, tables, strict=True):
-        alpha, _ = zr_table(AXES, FIELD.spectra.fluence, table)
+        alpha, beta = zr_table(AXES, FIELD.spectra.fluence, table)
         found = predict_curves(FIELD, both, line)
-        slope = found.effect[:, 0] / D[0] - (found.effect[:, 1] / D[1] - found.effect[:, 0] / D[0])
-        np.testing.assert_allclose(slope, alpha[found.mask], rtol=1e-3)  # 0.25 and 0.5 Gy extrapolated to none
+        expected = (alpha[..., None] * D + beta[..., None] * D**2)[found.mask]
+        np.testing.assert_allclose(found.effect, expected, rtol=2e-5)
 
 
-def test_outside_its_domain_the_answer_is_that_of_grouped_pooling(surrogate, found):
-    """The twin pools every bin of the spectra, then mixes; the deviation covers what separates the two answers."""
-    n = channel_names().index("log_dose_relative")
-    high = tuple(-1.4 if m == n else 1e6 for m in range(len(channel_names())))
-    confined = predict_curves(FIELD, replace(surrogate, card=replace(surrogate.card, channel_high=high)), LINE)
-    outside = confined.out_of_domain[confined.mask]
-    assert 20 < outside.sum() < len(outside) - 20
+def test_a_line_that_the_model_never_saw_is_answered_with_its_table():
+    line, table = cell_line("V79"), mono_table("V79")
+    for networks in ((voxel_alone(1),), (random_network(1),)):
+        one = make_surrogate(FIELD, networks)
+        found = predict_curves(FIELD, one, line, table=table)
+        photon = ((line.name, line.alpha_x, line.beta_x), (LINE.name, LINE.alpha_x, LINE.beta_x))
+        known = make_surrogate(FIELD, networks, tables=(table, TABLE), cell_lines=photon[::-1])
+        known = replace(known, tables=(TABLE, table))
+        np.testing.assert_allclose(found.effect, predict_curves(FIELD, known, line).effect, rtol=1e-6)
+    alpha, beta = zr_table(AXES, FIELD.spectra.fluence, table)
+    alone = predict_curves(FIELD, make_surrogate(FIELD, (voxel_alone(1),)), line, table=table)
+    np.testing.assert_allclose(alone.effect[:, 3], (alpha * D[3] + beta * D[3] ** 2)[alone.mask], rtol=2e-5)
+
+
+def test_the_correction_is_what_stands_between_the_table_and_the_answer(surrogate):
+    one = make_surrogate(FIELD, (voxel_alone(1, corrected=True),))
+    found = predict_curves(FIELD, one, LINE)
+    alpha, beta = zr_table(AXES, FIELD.spectra.fluence, TABLE)
+    expected = (alpha[..., None] * D + beta[..., None] * D**2)[found.mask]
+    assert np.abs(found.log_correction).max() > 0.01
+    np.testing.assert_allclose(found.effect, expected * np.exp(found.log_correction), rtol=2e-5)
+
+
+def confined(surrogate, field, part):
+    """The same model, trained on the spectra of a part of a field alone."""
+    seen = field_features(field, part & field.spectra.fluence.any(axis=(0, 1)))
+    return replace(surrogate, domain=SpectrumDomain.fit([seen], []).to_arrays())
+
+
+def pooled_effect(mask):
+    """The twin pools every bin of the spectra, then mixes."""
     alpha, beta = mix(pool_grouped(bin_dose(AXES, FIELD.spectra.fluence), AXES, 2), *TABLE.at(AXES))
-    pooled = (alpha[..., None] * D + beta[..., None] * D**2)[confined.mask]
-    np.testing.assert_allclose(confined.effect[outside], pooled[outside], rtol=1e-5)
-    np.testing.assert_array_equal(confined.effect[~outside], found.effect[~outside])
-    np.testing.assert_array_equal(confined.relative_std[~outside], found.relative_std[~outside])
-    apart = np.abs(found.effect / pooled - 1).max(axis=1)
+    return (alpha[..., None] * D + beta[..., None] * D**2)[mask]
+
+
+def test_outside_its_domain_the_deviation_covers_what_separates_it_from_grouped_pooling(surrogate, found):
+    entrance = np.zeros(FIELD.grid.shape, bool)
+    entrance[..., :5] = True
+    answer = predict_curves(FIELD, confined(surrogate, FIELD, entrance), LINE)
+    outside = answer.out_of_domain[answer.mask]
+    assert 20 < outside.sum() < len(outside) - 20
+    np.testing.assert_array_equal(answer.domain_score > 1, outside)
+    assert answer.strangest.startswith("the spectrum of ")
+    for name in ("effect", "log_correction"):
+        np.testing.assert_array_equal(getattr(answer, name), getattr(found, name))
+    np.testing.assert_array_equal(answer.relative_std[~outside], found.relative_std[~outside])
+    apart = np.abs(found.effect / pooled_effect(answer.mask) - 1).max(axis=1)
     np.testing.assert_allclose(
-        confined.relative_std[outside], np.maximum(found.relative_std, apart)[outside], rtol=1e-4, atol=1e-5
+        answer.relative_std[outside], np.maximum(found.relative_std, apart)[outside], rtol=1e-4, atol=1e-5
     )
+
+
+def test_a_beam_of_another_ion_is_answered_by_grouped_pooling(surrogate):
+    """So it is never worse than that, and flagged."""
+    answer = predict_curves(FIELD, replace(surrogate, card=replace(surrogate.card, primaries=("C",))), LINE)
+    np.testing.assert_array_equal(answer.out_of_domain, answer.mask)
+    np.testing.assert_allclose(answer.effect, pooled_effect(answer.mask), rtol=1e-5)
+    assert not answer.log_correction.any()
 
 
 @pytest.mark.parametrize(("permutation", "sign"), [((0, 2, 1), -1), ((2, 0, 1), 1)])
@@ -170,19 +238,19 @@ def test_so_it_is_whatever_the_direction(surrogate, permutation, sign):
     turned_field, turn = reoriented(FIELD, permutation, sign)
     straight, turned = (predict_curves(f, strange, LINE) for f in (FIELD, turned_field))
     np.testing.assert_array_equal(turned.out_of_domain, turned.mask)
+    assert turned.strangest == straight.strangest == UNKNOWN_BEAM
     for n in (0, 5):
         expected = turn(straight.volume(straight.effect[:, n]))
         np.testing.assert_allclose(turned.volume(turned.effect[:, n]), expected, rtol=1e-5)
 
 
 def test_where_beams_cross_the_table_answers_for_each_voxel_alone(surrogate, found):
-    beams = (Beam(name="a", direction=(0.0, 0.0, 1.0)), Beam(name="b", direction=(1.0, 0.0, 0.0)))
-    crossing = predict_curves(replace(FIELD, beams=beams), surrogate, LINE)
+    crossing = predict_curves(replace(FIELD, beams=CROSSING), surrogate, LINE)
     alpha, beta = zr_table(AXES, FIELD.spectra.fluence, TABLE)
     expected = (alpha[..., None] * D + beta[..., None] * D**2)[found.mask]
     np.testing.assert_allclose(crossing.effect, expected, rtol=2e-5)
     np.testing.assert_array_equal(crossing.out_of_domain, crossing.mask)
-    assert crossing.strangest == "beams from several directions"
+    assert crossing.strangest == SEVERAL_BEAMS
     apart = np.abs(found.effect / expected - 1).max(axis=1)
     np.testing.assert_allclose(crossing.relative_std, np.maximum(found.relative_std, apart), rtol=1e-4, atol=1e-5)
 
@@ -194,9 +262,67 @@ def test_opposing_beams_share_an_axis_and_do_not_cross(surrogate, found):
     assert opposing.strangest == ""
 
 
+def conditioned(names):
+    torch.manual_seed(3)
+    config = NetworkConfig(4, 1, (3, 3, 1), (0, 0, 0), 2, 8, conditions=names, max_log_correction=2.0)
+    network = KernelNetwork(config).eval()
+    with torch.no_grad():
+        network.head.correction[-1].weight.normal_(0, 1.0)
+    return make_surrogate(FIELD, (network,))
+
+
+def around(*names):
+    rng = np.random.default_rng(7)
+    return {name: rng.uniform(-1, 1, FIELD.grid.shape) for name in names}
+
+
+def test_conditions_change_the_answer_where_they_are():
+    model, given = conditioned(("timing", "oxygen")), around("oxygen", "timing")
+    first = predict_curves(FIELD, model, LINE, conditions=given)
+    again = predict_curves(FIELD, model, LINE, conditions=dict(reversed(given.items())))  # by name, not by order
+    np.testing.assert_array_equal(first.effect, again.effect)
+    at = tuple(np.argwhere(first.mask)[17])
+    other = {**given, "oxygen": given["oxygen"].copy()}
+    other["oxygen"][at] += 1.0
+    changed = (predict_curves(FIELD, model, LINE, conditions=other).effect != first.effect).any(axis=1)
+    assert np.flatnonzero(changed).tolist() == [17]
+
+
+@pytest.mark.parametrize(("permutation", "sign"), [((0, 2, 1), -1), ((2, 0, 1), 1)])
+def test_conditions_turn_with_the_field(permutation, sign):
+    model, given = conditioned(("timing", "oxygen")), around("oxygen", "timing")
+    turned_field, turn = reoriented(FIELD, permutation, sign)
+    straight = predict_curves(FIELD, model, LINE, conditions=given)
+    turned = predict_curves(turned_field, model, LINE, conditions={name: turn(x) for name, x in given.items()})
+    expected = turn(straight.volume(straight.effect[:, 4]))
+    np.testing.assert_allclose(turned.volume(turned.effect[:, 4]), expected, rtol=1e-4)
+
+
+def test_a_closed_form_is_part_of_the_answer():
+    network = KernelNetwork(NetworkConfig(4, 1, (3, 3, 1), (0, 0, 0), 2, 8, conditions=CLOSED_FORM)).eval()
+    with torch.no_grad():
+        network.prior.fill_(-60.0)
+        network.prior[:, 4 :: network.n_weights] = 60.0  # the middle of 3 x 3 x 1
+    given = around(*CLOSED_FORM)
+    found = predict_curves(FIELD, make_surrogate(FIELD, (network,)), LINE, conditions=given)
+    alpha, beta = zr_table(AXES, FIELD.spectra.fluence, TABLE)
+    alpha, beta = alpha * np.exp(given[CLOSED_FORM[0]]), beta * np.exp(2 * given[CLOSED_FORM[1]])
+    np.testing.assert_allclose(found.effect[:, 3], (alpha * D[3] + beta * D[3] ** 2)[found.mask], rtol=5e-5)
+
+
+@pytest.mark.parametrize(
+    ("trained", "given"), [((), ("oxygen",)), (("oxygen",), ()), (("oxygen",), ("timing",)), (("a", "b"), ("a",))]
+)
+def test_conditions_must_be_those_of_the_training(trained, given):
+    with pytest.raises(BundleError, match=r"the model was trained with the conditions .* give the same"):
+        predict_curves(FIELD, conditioned(trained), LINE, conditions=around(*given))
+
+
 def test_what_cannot_be_answered_is_refused(surrogate):
-    with pytest.raises(UnknownNameError, match="V79"):
+    with pytest.raises(UnknownNameError, match="no table of the cell line 'V79'"):
         predict_curves(FIELD, surrogate, cell_line("V79"))
+    with pytest.raises(BundleError, match="another photon reference"):
+        predict_curves(FIELD, surrogate, replace(LINE, beta_x=2 * LINE.beta_x))
     with pytest.raises(ValueRangeError, match="enough dose"):
         predict_curves(FIELD, surrogate, LINE, min_dose_fraction=1.5)
     narrow = make_field(axes=SpectrumAxes(("H", "He"), AXES.edges_mev_u * 1.01))

@@ -8,12 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from synthetic import TABLE, make_field, make_surrogate, random_network
+from synthetic import LINE, TABLE, make_field, make_surrogate, random_network
 
 from surrogate3d.errors import BundleError, StoreError, UnknownNameError
 from surrogate3d.io import manifest
 from surrogate3d.model.bundle import SCHEMA, load_bundle, save_bundle
 from surrogate3d.model.groups import field_inputs
+from surrogate3d.model.network import KernelNetwork, NetworkConfig
+from surrogate3d.physics.cell_line import cell_line
+from surrogate3d.physics.mixing import mono_table
 
 FIELD = make_field(seed=5)
 
@@ -35,11 +38,13 @@ def path(tmp_path, surrogate):
 
 
 def answers(surrogate):
-    inputs = torch.from_numpy(field_inputs(FIELD, surrogate.tables))
-    voxels = torch.ones(FIELD.grid.shape).nonzero()
+    inputs = torch.from_numpy(field_inputs(FIELD, surrogate.tables[:1]))
+    voxels, charge = torch.ones(FIELD.grid.shape).nonzero(), torch.from_numpy(FIELD.spectra.axes.Z)
+    photon, doses = torch.tensor([[LINE.alpha_x], [LINE.beta_x**0.5]]), torch.tensor(surrogate.card.doses)
     with torch.no_grad():
-        found = [network(inputs, voxels, surrogate.photon) for network in surrogate.networks]
-    return [torch.cat([a.effect(torch.tensor(surrogate.card.doses)).flatten(), a.log_std.flatten()]) for a in found]
+        fields = [n(inputs, voxels, charge, torch.tensor(surrogate.guide_alpha_x)) for n in surrogate.networks]
+        found = [n.answer(field, photon) for n, field in zip(surrogate.networks, fields, strict=True)]
+    return [torch.cat([a.effect(doses).flatten(), a.log_std.flatten()]) for a in found]
 
 
 def test_the_round_trip_keeps_every_digit(tmp_path, surrogate):
@@ -49,7 +54,12 @@ def test_the_round_trip_keeps_every_digit(tmp_path, surrogate):
     assert found.bundle_id == bundle_id == manifest.sha256_file(tmp_path / "model" / "manifest.json")
     for mine, theirs in zip(answers(found), answers(surrogate), strict=True):
         assert torch.equal(mine, theirs)
-    np.testing.assert_array_equal(found.tables[0].alpha, TABLE.alpha)
+    for name in ("energy_mev_u", "alpha", "alpha_se", "beta", "beta_se"):
+        np.testing.assert_array_equal(getattr(found.guide, name), getattr(TABLE, name))
+    assert set(found.domain) == set(surrogate.domain)
+    for name, values in surrogate.domain.items():
+        assert found.domain[name].dtype == values.dtype
+        np.testing.assert_array_equal(found.domain[name], values)
     assert not any(network.training for network in found.networks)
 
 
@@ -71,15 +81,42 @@ def refusal(path):
     return text
 
 
-def test_a_damaged_weight_file_is_refused(path):
-    member = path / "member_1.safetensors"
-    content = bytearray(member.read_bytes())
+@pytest.mark.parametrize("name", ["member_1.safetensors", "domain.safetensors", "card.json", "table_HSG.json"])
+def test_a_damaged_file_is_refused(path, name):
+    content = bytearray((path / name).read_bytes())
     content[-5] ^= 1
-    member.write_bytes(content)
-    assert "member_1.safetensors" in refusal(path)
+    (path / name).write_bytes(content)
+    assert name in refusal(path)
 
 
-@pytest.mark.parametrize("name", ["member_0.safetensors", "card.json", "table_HSG.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["member_1.safetensors", "domain.safetensors", "card.json", "table_HSG.json"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, b"{", b"[]"])
+def test_a_file_that_is_something_else_is_refused_even_with_its_hash(path, name, content):
+    (path / name).write_bytes(content)
+    manifest.write_manifest(path, SCHEMA)
+    refusal(path)
+
+
+@pytest.mark.parametrize("size", ["wide", "narrow"])
+def test_the_round_trip_keeps_networks_of_any_form(tmp_path, size):
+    """The numbers of the card are enough to make them again: neighbourhoods, conditions, bounds."""
+    form = {
+        "wide": NetworkConfig(7, 3, (3, 5, 1), (1, 1, 3), 2, 5, 4, ("oxygen", "timing"), 2.0),
+        "narrow": NetworkConfig(2, 0, (1, 1, 1), (0, 0, 0), 0, 3, 11),
+    }[size]
+    torch.manual_seed(1)
+    made = make_surrogate(FIELD, (KernelNetwork(form).eval(),), doses=tuple(float(n + 1) for n in range(form.n_doses)))
+    save_bundle(made, tmp_path / "model")
+    (found,) = load_bundle(tmp_path / "model").networks
+    assert found.config == form
+    weights = found.state_dict()
+    assert weights.keys() == made.networks[0].state_dict().keys()
+    assert all(torch.equal(weights[name], value) for name, value in made.networks[0].state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "name", ["member_0.safetensors", "card.json", "table_HSG.json", "domain.safetensors", "manifest.json"]
+)
 def test_a_missing_file_is_refused(path, name):
     (path / name).unlink()
     assert name in refusal(path)
@@ -98,8 +135,8 @@ def test_a_foreign_folder_is_refused(tmp_path):
 
 def test_another_schema_is_refused(path):
     about = json.loads((path / "manifest.json").read_text())
-    (path / "manifest.json").write_text(json.dumps({**about, "schema": "surrogate3d.bundle/2"}))
-    assert "surrogate3d.bundle/2" in refusal(path)
+    (path / "manifest.json").write_text(json.dumps({**about, "schema": "surrogate3d.bundle/1"}))
+    assert "surrogate3d.bundle/1" in refusal(path)
 
 
 def test_a_field_store_is_no_bundle(path):
@@ -119,7 +156,7 @@ def rewritten(path, change):
     [
         lambda card: card.pop("doses"),
         lambda card: card.update(colour="red"),
-        lambda card: card.update(std_scale=[1.0] * 3),
+        lambda card: card.update(members=3),
         lambda card: card.update(cell_lines=[["V79", 0.1, 0.05]]),
         lambda card: card["network"].update(depth=3),
     ],
@@ -167,12 +204,15 @@ def test_a_moved_bundle_is_the_same_bundle(tmp_path, path):
     assert load_bundle(tmp_path / "moved").bundle_id == bundle_id
 
 
-def test_an_unknown_cell_line_is_named_with_the_known_ones(surrogate):
-    assert surrogate.line_index("HSG") == 0
-    with pytest.raises(UnknownNameError, match="'V79'; it was trained for HSG"):
-        surrogate.line_index("V79")
-
-
-def test_photon_parameters_are_alpha_and_the_root_of_beta(surrogate):
-    _, alpha_x, beta_x = surrogate.card.cell_lines[0]
-    np.testing.assert_allclose(surrogate.photon.numpy(), [[alpha_x], [np.sqrt(beta_x)]], rtol=1e-6)
+def test_tables_are_found_by_the_name_of_the_line_and_its_photon_reference(surrogate):
+    v79 = cell_line("V79")
+    lines = ((LINE.name, LINE.alpha_x, LINE.beta_x), (v79.name, v79.alpha_x, v79.beta_x))
+    both = make_surrogate(FIELD, tables=(TABLE, mono_table("V79")), cell_lines=lines)
+    assert both.guide is TABLE
+    assert both.guide_alpha_x == LINE.alpha_x
+    assert both.table_of(LINE) is TABLE
+    assert both.table_of(v79).cell_line == "V79"
+    with pytest.raises(UnknownNameError, match="'V79'; it has those of HSG; give one"):
+        surrogate.table_of(v79)
+    with pytest.raises(BundleError, match="another photon reference"):
+        surrogate.table_of(replace(LINE, alpha_x=1.01 * LINE.alpha_x))

@@ -10,9 +10,18 @@ from synthetic import AXES, TABLE, make_field, prescribed, reoriented
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Beam, Volume, VolumeSet, quantity
 from surrogate3d.grid.combine import combine
-from surrogate3d.model.groups import field_inputs, group_inputs, input_names, turn_back, turn_downstream
+from surrogate3d.model.groups import (
+    BAND_EDGES_MEV_U,
+    BANDS,
+    field_inputs,
+    group_inputs,
+    input_names,
+    species_sums,
+    turn_back,
+    turn_downstream,
+)
 from surrogate3d.physics.let import bin_dose
-from surrogate3d.physics.mixing import mono_table, zr_table
+from surrogate3d.physics.mixing import fluence_accumulators, mono_table, zr_table
 
 BEAMS = tuple(itertools.product((0, 1, 2), (-1, 1)))
 SAME_LATERAL_ORDER = ((0, 1, 2), (0, 2, 1), (2, 0, 1))
@@ -58,14 +67,41 @@ def test_inputs_are_dose_tracks_and_what_the_mixing_rule_needs():
         *("dose", "tracks"),
         *("dose_alpha:HSG", "dose_alpha:V79", "dose_sqrt_beta:HSG", "dose_sqrt_beta:V79"),
     )
+    assert inputs.shape == (2, len(BANDS), 6, *field.grid.shape)
     dose = bin_dose(AXES, field.spectra.fluence).sum(axis=1)
-    np.testing.assert_allclose(inputs[:, 0], dose / dose.sum(axis=0).max(), rtol=1e-5)
-    np.testing.assert_allclose(inputs[:, 1].sum(axis=0), field.tracks, rtol=1e-5)
-    whole = inputs.sum(axis=0)
+    np.testing.assert_allclose(inputs[:, :, 0].sum(axis=1), dose / dose.sum(axis=0).max(), rtol=1e-5)
+    np.testing.assert_allclose(inputs[:, :, 1].sum(axis=(0, 1)), field.tracks, rtol=1e-5)
+    whole = inputs.sum(axis=(0, 1))
     for n, table in enumerate(tables):
         alpha, beta = zr_table(AXES, field.spectra.fluence, table)
         np.testing.assert_allclose(whole[2 + n] / whole[0], alpha, rtol=1e-5)
         np.testing.assert_allclose((whole[4 + n] / whole[0]) ** 2, beta, rtol=1e-5)
+
+
+def test_bands_equal_their_slow_twin_bin_by_bin():
+    """Every bin is added to the band in which its energy lies."""
+    field = make_field(seed=3)
+    assert BAND_EDGES_MEV_U == (3.0, 10.0, 30.0)
+    dose, (alpha, beta) = bin_dose(AXES, field.spectra.fluence), TABLE.at(AXES)
+    largest = dose.sum(axis=(0, 1)).max()
+    expected = np.zeros((2, len(BANDS), 4, *field.grid.shape))
+    for s in range(2):
+        for b in range(AXES.n_bins):
+            energy, d = AXES.energy_mev_u[s, b], dose[s, b] / largest
+            band = sum(energy >= edge for edge in (3.0, 10.0, 30.0))
+            tracks = field.spectra.fluence[s, b] * field.grid.face_area_mm2(2)
+            expected[s, band] += np.stack([d, tracks, d * alpha[s, b], d * np.sqrt(beta[s, b])])
+    np.testing.assert_allclose(field_inputs(field, (TABLE,)), expected, rtol=1e-5, atol=1e-12)
+    assert all(expected[:, n].any() for n in range(len(BANDS)))
+
+
+def test_bands_sum_to_the_accumulators_of_the_species():
+    field = make_field(seed=3)
+    inputs = field_inputs(field, (mono_table("V79"), TABLE))
+    expected = fluence_accumulators(AXES, field.spectra.fluence, TABLE)
+    expected /= expected[:, 0].sum(axis=0).max()
+    np.testing.assert_allclose(species_sums(inputs, 1), expected, rtol=1e-5, atol=1e-12)
+    assert not np.allclose(species_sums(inputs)[:, 1:], expected[:, 1:], rtol=1e-2)
 
 
 def test_a_field_without_fluence_is_refused():
@@ -75,7 +111,7 @@ def test_a_field_without_fluence_is_refused():
 
 
 def test_the_largest_total_dose_is_one():
-    assert field_inputs(make_field(seed=1), (TABLE,))[:, 0].sum(axis=0).max() == pytest.approx(1.0, rel=1e-6)
+    assert field_inputs(make_field(seed=1), (TABLE,))[:, :, 0].sum(axis=(0, 1)).max() == pytest.approx(1.0, rel=1e-6)
 
 
 def test_tracks_of_several_beams_are_those_that_were_simulated():
@@ -83,17 +119,15 @@ def test_tracks_of_several_beams_are_those_that_were_simulated():
     one, two = make_field(seed=1, files=("1",)), make_field(seed=2, files=("2",))
     whole = combine([one, two], [1.0, 7.0], names=("a", "b"))
     inputs = field_inputs(whole, (TABLE,)).astype(float)
-    np.testing.assert_allclose(inputs[:, 1].sum(axis=0), one.tracks + two.tracks, rtol=1e-5)
+    np.testing.assert_allclose(inputs[:, :, 1].sum(axis=(0, 1)), one.tracks + two.tracks, rtol=1e-5)
     naive = group_inputs(AXES, whole.spectra.fluence, whole.grid, 2, 1, (TABLE,)).astype(float)
-    np.testing.assert_allclose(naive[:, 1].sum(axis=0), one.tracks + 7 * two.tracks, rtol=1e-5)
-    kept = [0, *range(2, inputs.shape[1])]
-    np.testing.assert_array_equal(inputs[:, kept], naive[:, kept])
-    total = naive[:, 1].sum(axis=0)
-    hit = total > 0
-    np.testing.assert_allclose(
-        (inputs[:, 1] / inputs[:, 1].sum(axis=0))[:, hit], (naive[:, 1] / total)[:, hit], rtol=1e-5
-    )
-    assert (inputs[:, 1][:, ~hit] == 0).all()
+    np.testing.assert_allclose(naive[:, :, 1].sum(axis=(0, 1)), one.tracks + 7 * two.tracks, rtol=1e-5)
+    kept = [0, *range(2, inputs.shape[2])]
+    np.testing.assert_array_equal(inputs[:, :, kept], naive[:, :, kept])
+    hit = naive[:, :, 1].sum(axis=(0, 1)) > 0
+    shares = [part[:, :, 1][..., hit] / part[:, :, 1].sum(axis=(0, 1))[hit] for part in (inputs, naive)]
+    np.testing.assert_allclose(*shares, rtol=1e-5)
+    assert (inputs[:, :, 1][..., ~hit] == 0).all()
 
 
 @pytest.mark.parametrize("beam", [(0, 1), (1, -1), (2, -1)])
@@ -104,7 +138,7 @@ def test_tracks_of_several_beams_turn_with_the_field(beam):
     assert (fields[0].beam_axis, fields[0].beam_sign) == beam
     whole = combine(fields, [1.0, 3.0], names=("a", "b"))
     expected = turn_downstream(fields[0].tracks + fields[1].tracks, *beam)
-    np.testing.assert_allclose(field_inputs(whole, (TABLE,))[:, 1].sum(axis=0), expected, rtol=1e-5)
+    np.testing.assert_allclose(field_inputs(whole, (TABLE,))[:, :, 1].sum(axis=(0, 1)), expected, rtol=1e-5)
 
 
 def test_tracks_of_a_single_beam_are_counted_from_its_fluence():

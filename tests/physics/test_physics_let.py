@@ -19,6 +19,7 @@ from surrogate3d.physics.let import (
     definition_of,
     dose_from_spectra,
     dose_of_LET,
+    largest_species,
     restricted_LET,
 )
 from surrogate3d.physics.stopping_power import stopping_power
@@ -205,3 +206,23 @@ def test_protons_have_the_LET_that_TOPAS_scored_once_their_steps_are_known(topas
         assert low > 0.98
         assert middle == pytest.approx(1.0, abs=0.015)
         assert high < 1.07
+
+
+def test_the_largest_species_is_that_of_most_dose_not_of_most_tracks():
+    """Carbon of 20 MeV/u deposits about 35 times as much as protons of that energy."""
+    fluence = np.zeros((2, 2, 3, 1, 2), np.float32)
+    fluence[0, 1], fluence[1, 0] = 25.0, 1.0
+    assert largest_species(AXES, fluence) == "C"
+    fluence[1] = 0.1
+    assert largest_species(AXES, fluence) == "H"
+    assert largest_species(AXES, 1e-6 * fluence) == "H"
+    assert largest_species(AXES, fluence[..., 0, 0, 0]) == "H"  # of a single voxel
+
+
+def test_the_largest_species_is_of_the_whole_field():
+    fluence = np.zeros((2, 2, 4))
+    fluence[0, 0] = [9.0, 9.0, 9.0, 0.0]  # protons in three voxels, carbon in one
+    fluence[1, 1, 3] = 1e3
+    by_voxel = dose_from_spectra(AXES, fluence)
+    assert largest_species(AXES, fluence) == ("C" if by_voxel[3] > by_voxel[:3].sum() else "H")
+    assert by_voxel[3] > by_voxel[:3].sum()

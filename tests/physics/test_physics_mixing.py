@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,53 @@ def test_zr_table_mixes_the_dose_of_the_fluence() -> None:
         mixing.species_accumulators(dose, *table.at(AXES)),
         rtol=1e-12,
     )
+
+
+def other_table() -> mixing.MonoTable:
+    table = synthetic_table()
+    return replace(table, cell_line="other", alpha=2 * table.alpha + 0.1, beta=0.5 * table.beta)
+
+
+def test_bands_equal_their_slow_twin_of_several_lines() -> None:
+    """Bin by bin; a bin whose energy is an edge belongs to the band above it."""
+    tables, E = (synthetic_table(), other_table()), AXES.energy_mev_u
+    fluence = 1e5 * random_dose((3, 2))
+    edges = (float(E[0, 3]), 50.0, 1e4)
+    found = mixing.band_accumulators(AXES, fluence, tables, edges)
+    assert found.shape == (2, 4, 6, 3, 2)
+    dose = dose_of_bins(AXES, fluence)
+    expected = np.zeros(found.shape)
+    for s in range(2):
+        for b in range(12):
+            rows = [dose[s, b], fluence[s, b]]
+            rows += [dose[s, b] * table.at(AXES)[0][s, b] for table in tables]
+            rows += [dose[s, b] * table.at(AXES)[1][s, b] ** 0.5 for table in tables]
+            expected[s, sum(E[s, b] >= edge for edge in edges)] += np.stack(rows)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert not found[:, 3].any()
+    at_the_edge = np.zeros_like(fluence)
+    at_the_edge[0, 3] = 1.0
+    assert mixing.band_accumulators(AXES, at_the_edge, tables, edges)[0, :, 1].any(axis=(1, 2)).tolist() == [
+        *(False, True, False, False),
+    ]
+
+
+def test_bands_sum_to_the_accumulators_whatever_their_edges() -> None:
+    fluence, tables = 1e5 * random_dose((5,)), (other_table(), synthetic_table())
+    for edges in ((), (3.0, 10.0, 30.0), (1e-3,)):
+        summed = mixing.band_accumulators(AXES, fluence, tables, edges).sum(axis=1)
+        np.testing.assert_allclose(summed[:, 1], fluence.sum(axis=1), rtol=1e-12)
+        for n, table in enumerate(tables):
+            expected = mixing.fluence_accumulators(AXES, fluence, table)
+            np.testing.assert_allclose(summed[:, [0, 2 + n, 4 + n]], expected, rtol=1e-12)
+
+
+def test_bands_of_wrong_shapes_or_unknown_species_are_refused() -> None:
+    with pytest.raises(GridMismatchError, match=r"\(2, 12\)"):
+        mixing.band_accumulators(AXES, np.ones((2, 11, 3)), (synthetic_table(),), (3.0,))
+    helium = SpectrumAxes.logarithmic(("He",), 12, 1.0, 400.0)
+    with pytest.raises(UnknownNameError, match="'He'"):
+        mixing.band_accumulators(helium, np.ones((1, 12, 3)), (synthetic_table(),), (3.0,))
 
 
 def test_wrong_shapes_are_refused() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from surrogate3d.training.dataset import augment, shift_columns
+from surrogate3d.training.dataset import Geometry, shift_columns
 
 NAN = float("nan")
 
@@ -39,36 +39,41 @@ def test_no_shift_is_no_change_and_back_is_back():
 
 @pytest.fixture
 def plan():
-    """Every voxel holds its own number, in inputs and labels alike."""
+    """Every voxel holds its own number, in inputs and targets alike; every other one is learnt from."""
     shape = (6, 5, 11)
     number = 1.0 + torch.arange(6 * 5 * 11, dtype=torch.float64).reshape(shape)
-    inputs = torch.stack([number * 10**g for g in range(2)])[:, None].expand(2, 4, *shape).contiguous()
-    label = number.expand(1, 3, *shape).clone()
-    label[..., ::2] = NAN
-    return inputs, label, -label
+    inputs = torch.stack([number * 10**g for g in range(2)])[:, None, None].expand(2, 4, 4, *shape).contiguous()
+    target = -number.expand(3, *shape).clone()
+    learnt = torch.zeros(shape, dtype=torch.bool)
+    learnt[..., 1::2] = True
+    return inputs, target, learnt
+
+
+def applied(plan, seed):
+    """As the loop does."""
+    inputs, target, learnt = plan
+    geometry = Geometry.draw(tuple(learnt.shape[:2]), np.random.default_rng(seed))
+    return geometry.apply(inputs), geometry.apply(target), geometry.apply(learnt.to(inputs)) > 0.5
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_labels_move_with_their_voxels(plan, seed):
-    inputs, label, label_se = augment(*plan, np.random.default_rng(seed))
-    known = torch.isfinite(label)
-    assert bool(known.any())
-    here = inputs[0, 0].expand_as(label)
-    assert torch.equal(label[known], here[known])
-    assert torch.equal(label_se[known], -label[known])
-    assert torch.equal(known, torch.isfinite(label_se))
-    assert torch.equal(inputs[1], 10 * inputs[0])
-    # Nothing is there twice, and what moved in is empty.
-    numbers = inputs[0, 0][inputs[0, 0] > 0]
-    assert len(numbers.unique()) == len(numbers)
-    # A labelled voxel that is still inside still has its label.
-    assert bool((known[0, 0] == ((inputs[0, 0] > 0) & torch.isin(inputs[0, 0], plan[1][0, 0]))).all())
+def test_targets_and_roles_move_with_their_voxels(plan, seed):
+    inputs, target, learnt = applied(plan, seed)
+    here = inputs[0, 0, 0]
+    assert torch.equal(target, -here.expand_as(target))
+    for g in range(2):
+        assert torch.equal(inputs[g], (10**g * here).expand_as(inputs[g]))
+    # Nothing is there twice, and what moved in is empty and not learnt from.
+    numbers = here[here > 0]
+    assert len(numbers.unique()) == len(numbers) > 0
+    learnt_numbers = plan[0][0, 0, 0][plan[2]]
+    assert torch.equal(learnt, (here > 0) & torch.isin(here, learnt_numbers))
+    assert bool(learnt.any())
 
 
 def test_depth_is_never_turned_round_and_columns_stay_whole(plan):
     for seed in range(12):
-        inputs, _, _ = augment(*plan, np.random.default_rng(seed))
-        column = inputs[0, 0].reshape(-1, 11)
+        column = applied(plan, seed)[0][0, 0, 0].reshape(-1, 11)
         both = (column[:, 1:] > 0) & (column[:, :-1] > 0)
         assert bool(((column[:, 1:] - column[:, :-1])[both] == 1).all())
 
@@ -76,23 +81,31 @@ def test_depth_is_never_turned_round_and_columns_stay_whole(plan):
 def test_mirror_images_and_exchanges_all_occur(plan):
     shapes, corners = set(), set()
     for seed in range(60):
-        inputs, _, _ = augment(*plan, np.random.default_rng(seed))
-        shapes.add(tuple(inputs.shape[-3:]))
-        columns = inputs[0, 0].amax(dim=-1)
+        numbers = applied(plan, seed)[0][0, 0, 0]
+        shapes.add(tuple(numbers.shape))
+        columns = numbers.amax(dim=-1)
         gradient = tuple(float(columns.mean(dim=a).diff().sum().sign()) for a in (1, 0))
-        corners.add((tuple(inputs.shape[-3:]), gradient))
+        corners.add((tuple(numbers.shape), gradient))
     assert shapes == {(6, 5, 11), (5, 6, 11)}
     assert len(corners) == 8  # the symmetry group of a rectangle's lateral axes
 
 
+def test_fill_is_the_value_of_what_is_shifted_in():
+    geometry = Geometry(torch.full((2, 3), 2), (-3,), True)
+    values = torch.arange(2 * 3 * 4.0).reshape(2, 3, 4)
+    found = geometry.apply(values, fill=-7.0)
+    assert found.shape == (3, 2, 4)
+    assert bool((found[..., :2] == -7.0).all())
+    torch.testing.assert_close(found[..., 2:], values.flip(-3).transpose(-3, -2)[..., :2])
+
+
 def test_the_seed_decides(plan):
-    first, again, other = (augment(*plan, np.random.default_rng(seed))[0] for seed in (3, 3, 4))
+    first, again, other = (applied(plan, seed)[0] for seed in (3, 3, 4))
     assert torch.equal(first, again)
     assert first.shape != other.shape or not torch.equal(first, other)
 
 
 def test_the_plan_itself_is_not_changed(plan):
     before = [x.clone() for x in plan]
-    augment(*plan, np.random.default_rng(1))
-    for mine, theirs in zip(plan, before, strict=True):
-        assert torch.equal(mine.nan_to_num(-1), theirs.nan_to_num(-1))
+    applied(plan, 1)
+    assert all(torch.equal(mine, theirs) for mine, theirs in zip(plan, before, strict=True))
