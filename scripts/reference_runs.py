@@ -1,4 +1,4 @@
-"""The OpenTOPAS runs from which the shipped model is made and on which it is judged, as field stores.
+"""The OpenTOPAS runs from which the shipped models are made and on which they are judged, as field stores.
 
 The archives are described in the README of their folder (`shared/data/topas` beside the project). What is held out:
 `proton_shallow` wholly, and the deepest third of `carbon_slab`.
@@ -24,7 +24,12 @@ RUNS = {
 }
 """Runs with few and with many histories, by plan."""
 
-TRAINED_ON = ("proton_slab", "proton_deep", "carbon_slab")
+TRAINED_ON = {
+    "proton": ("proton_slab", "proton_deep"),
+    "ion": ("proton_slab", "proton_deep", "carbon_slab"),
+}
+"""Training plans by shipped model."""
+
 HELD_OUT_FROM = {"carbon_slab": 2 / 3}
 """Fraction of the depth of a training plan from which on nothing is trained on."""
 

@@ -37,7 +37,7 @@ assert report.stat().st_size < 15e6
 
 def test_the_quickstart_page_runs(tmp_path: Path) -> None:
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), flags=re.DOTALL))
-    small, n = re.subn(r"budget, steps, voxels = 400, 500, 300", "budget, steps, voxels = 50, 60, 30", code)
+    small, n = re.subn(r"budget, steps, voxels = 200, 400, 300", "budget, steps, voxels = 50, 60, 30", code)
     assert n == 1
     small, n = re.subn(r"unpack_runs\(work / \"runs\"\)", 'smaller(unpack_runs(work / "runs"))', small)
     assert n == 1
