@@ -46,6 +46,10 @@ def sample(
     min_dose: Annotated[
         float, typer.Option(metavar="FRACTION", help="Least dose of a voxel, as fraction of its field's largest.")
     ] = 0.05,
+    strategy: Annotated[
+        Literal["adaptive", "random", "stratified", "both", "k_centre", "lcmd"],
+        typer.Option(help="How voxels are chosen (docs/sampling.md)."),
+    ] = "adaptive",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -58,7 +62,7 @@ def sample(
 
     require_free(output, overwrite)
     with working("choosing voxels"):
-        selection = run(read_fields(fields), budget, cube_mm, seed, worst, random, min_dose)
+        selection = run(read_fields(fields), budget, cube_mm, seed, worst, random, min_dose, strategy=strategy)
     write_json(output, selection.to_json(), overwrite)
     answer("sample", {"output": output, **show_design.selected(selection)}, as_json, show_design.selection)
 

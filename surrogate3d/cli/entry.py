@@ -17,6 +17,7 @@ import typer
 
 import surrogate3d
 from surrogate3d.cli import (
+    active_command,
     cell_line_commands,
     combine_commands,
     design_commands,
@@ -56,6 +57,7 @@ for module in (
     dicom_commands,
     design_commands,
     direct_command,
+    active_command,
     model_commands,
     judge_commands,
     cell_line_commands,

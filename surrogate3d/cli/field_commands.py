@@ -81,7 +81,7 @@ def convert(
 
     Grids are in mm, dose in Gy, LET in keV/um, energies in MeV/u, fluence in 1/mm^2.
     Two or more runs with different seeds are added, and give the noise of their sum. DICOM RTDOSE files and folders of
-    pyRadPlan and MCsquare have no spectra: only published LET models predict from them.
+    pyRadPlan and MCsquare have no spectra: published LET models predict from them, and let-only for protons.
     An interrupted conversion goes on where it stopped when the same command is given again.
     """
     from surrogate3d.pipeline.any_input import convert_any, grid_of_any

@@ -13,6 +13,7 @@ from surrogate3d.inference.maps import Fractionation
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.model.bundle import Surrogate, load_bundle
 from surrogate3d.physics.cell_line import CellLine, cell_line
+from surrogate3d.pipeline.in_memory import table_for
 from surrogate3d.pipeline.models import resolve
 from surrogate3d.pipeline.validation import Validation, ValidationSettings, headline, validate
 
@@ -47,7 +48,6 @@ class Judgement:
             Surrogate3dError: something is missing, damaged or unknown.
         """
         cells, surrogate = cell_line(line), load_bundle(resolve(model))
-        surrogate.line_index(cells.name)
         high = None if reference is None else read_field(reference)
         low_id = field_id(low)
         high_id = low_id if reference is None else field_id(reference)
@@ -55,7 +55,7 @@ class Judgement:
 
     def validate(self, ledger: Path, progress: Progress) -> Validation:
         """Judge; arguments as in `pipeline.validation.validate`."""
-        table = self.surrogate.tables[self.surrogate.line_index(self.line.name)]
+        table = table_for(self.surrogate, self.line)
         return validate(
             self.low, self.high, self.high_id, self.surrogate, self.line, table, self.settings, ledger, progress
         )

@@ -9,11 +9,12 @@ from typing import Annotated
 import typer
 
 from surrogate3d.cli import show_model, show_published
+from surrogate3d.cli.back_end_options import NucleusSpread, Oxygen
 from surrogate3d.cli.console import answer, counting, working
 from surrogate3d.cli.files import read_selection, require_free
 from surrogate3d.cli.options import (
     Backend,
-    CellLine,
+    CellLineOrAssignment,
     CellLines,
     FractionDose,
     Json,
@@ -24,11 +25,12 @@ from surrogate3d.cli.options import (
 from surrogate3d.cli.pairs import plan_pair, require_pairs
 
 AnyModel = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--model",
         metavar="MODEL",
-        help="Shipped bundle by name, a bundle's path, or a published LET model such as wedenberg.",
+        help="Shipped model by name, a bundle's path, or a published LET model such as wedenberg; else the shipped "
+        "model for what the store holds.",
         show_default=False,
     ),
 ]
@@ -53,6 +55,12 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="How to train, TOML (configs/); else the defaults.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random in the training.")] = 0,
+    oxygen: Oxygen = None,
+    nucleus_spread: NucleusSpread = 0.0,
+    state: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Keep checkpoints and learning curves here; a killed training goes on."),
+    ] = None,
     backend: Backend = "gsm2_mc",
     sim_seed: Annotated[int, typer.Option(help="--seed of `simulate`.")] = 0,
     target_se: TargetSe = 0.01,
@@ -61,32 +69,34 @@ def train(
 ) -> None:
     """Train a surrogate on pairs of runs of the same plan and on the simulated voxels of the better one.
 
-    Doses are in Gy, energies in MeV/u; --backend, --sim-seed and --target-se must be those given to `simulate`.
+    Doses are in Gy, energies in MeV/u; --backend, --sim-seed, --target-se, --oxygen and --nucleus-spread must be those
+    given to `simulate`. A model of labels under oxygen needs the pressures at prediction, too (docs/oxygen.md).
     """
     require_pairs(low, high)
     require_free(output, overwrite)
     from surrogate3d.config import load_train_config
     from surrogate3d.model.bundle import save_bundle
     from surrogate3d.pipeline.design import SimulationSettings
-    from surrogate3d.pipeline.training import train as run
+    from surrogate3d.pipeline.oxygen_surrogate import train_by_oxygen
     from surrogate3d.training.loop import TrainConfig
 
     how = load_train_config(config) if config else TrainConfig()
     design, start = read_selection(selection), time.perf_counter()
     settings = SimulationSettings(backend, tuple(cell_lines), sim_seed, target_se)
-    pairs = [plan_pair(few, many, design, ledger, settings) for few, many in zip(low, high, strict=True)]
+    runs = zip(low, high, strict=True)
+    pairs = [plan_pair(few, many, design, ledger, settings, oxygen, nucleus_spread) for few, many in runs]
     with counting("training") as progress:
-        surrogate = run(pairs, cell_lines, how, seed, progress)
+        surrogate = train_by_oxygen(pairs, cell_lines, how, seed, oxygen, progress, state)
     done = {"output": output, "bundle_id": save_bundle(surrogate, output, overwrite), **show_model.card(surrogate.card)}
     answer("train", {**done, "seconds": time.perf_counter() - start}, as_json, show_model.trained)
 
 
 def predict(
     field: Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")],
-    model: AnyModel,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory of the maps.")],
-    line: CellLine,
+    line: CellLineOrAssignment,
     fraction_dose: FractionDose,
+    model: AnyModel = None,
     fractions: Annotated[int, typer.Option(help="Number of equal fractions.")] = 1,
     formats: Annotated[
         str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,nrrd,zarr, separated by commas.")
@@ -94,6 +104,21 @@ def predict(
     maps: Annotated[
         str | None, typer.Option(metavar="LIST", help="Which maps, such as RBE,D_RBE; else all that are possible.")
     ] = None,
+    structures: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="Where its structures are: an RTSTRUCT file, or a `dicom masks` folder."),
+    ] = None,
+    first_wins: Annotated[
+        bool, typer.Option("--first-wins", help="Where structures overlap, the first of --cell-line has the voxel.")
+    ] = False,
+    radiation: Annotated[
+        str | None,
+        typer.Option(metavar="ION", help="Ion of the beam, such as H, where a field without spectra does not say it."),
+    ] = None,
+    accept_let: Annotated[
+        bool, typer.Option("--accept-let", help="Take LET of another definition; every voxel is then marked.")
+    ] = False,
+    oxygen: Oxygen = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -101,16 +126,21 @@ def predict(
 
     Always alpha (1/Gy), beta (1/Gy^2), RBE10, and RBE_ref at --fraction-dose (Gy) in every voxel. With a prescription
     also RBE, D_RBE (Gy, RBE-weighted), BED and EQD2 (Gy), survival and -ln S at the voxel's own dose; a field without
-    one refuses them. A published model (constant, mcnamara, wedenberg, carabe, rorvik, mairani) needs dose and LET_d
-    only, and makes RBE_ref, outside (its validity) and what needs a prescription.
+    one refuses them. The model let-only and a published model (constant, mcnamara, wedenberg, carabe, rorvik, mairani)
+    need dose and LET_d only; the latter makes RBE_ref, outside (its validity) and what needs a prescription. With cell
+    lines by structure, every voxel is against photons on its own line; overlapping structures are refused without
+    --first-wins.
     """
     require_free(output, overwrite)
     from surrogate3d.inference.maps import Fractionation
-    from surrogate3d.physics.cell_line import cell_line
-    from surrogate3d.pipeline.prediction import predict_by_name
+    from surrogate3d.inference.regression import LetOnlyGiven
+    from surrogate3d.pipeline.cell_line_assignment import parse_assignment
+    from surrogate3d.pipeline.cell_line_prediction import Structures, predict_any
 
-    how, cells, names = Fractionation(fraction_dose, fractions), cell_line(line), words(maps) if maps else None
+    cells = Structures(parse_assignment(line), structures, "first" if first_wins else "refuse")
+    how, names = Fractionation(fraction_dose, fractions), words(maps) if maps else None
+    given = LetOnlyGiven(radiation, accept_let)
     with working("predicting"):
-        found = predict_by_name(field, model, cells, how, output, words(formats), names, overwrite)
+        found = predict_any(field, model, cells, how, output, words(formats), names, overwrite, given, oxygen)
     show_published.warnings(found)
     answer("predict", {"field": field, **found, "output": output}, as_json, show_published.predicted)

@@ -21,6 +21,15 @@ CellLine = Annotated[
         show_default=False,
     ),
 ]
+CellLineOrAssignment = Annotated[
+    str,
+    typer.Option(
+        "--cell-line",
+        metavar="NAME",
+        help="Cell line, such as HSG, or your own .toml file; or by structure: Tumour=HSG,Brainstem=V79,*=HSG.",
+        show_default=False,
+    ),
+]
 CellLines = Annotated[
     list[str],
     typer.Option(

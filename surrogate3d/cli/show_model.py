@@ -22,26 +22,31 @@ def card(model: ModelCard) -> dict[str, Any]:
         "backend": model.training["backend"],
         "seed": model.training["seed"],
         "config": model.training["config"],
-        "members": len(model.std_scale),
+        "members": model.members,
         "final_loss": model.training["final_loss"],
-        "std_scale": model.std_scale,
-        "n_calibration": model.training["n_calibration"],
+        "calibration": model.calibration,
     }
 
 
 def trained(data: Mapping[str, Any]) -> None:
     """Print what was trained."""
-    table = Table("network", "error / that of grouped pooling", "deviation scaled by", "calibration voxels")
-    rows = zip(data["final_loss"], data["std_scale"], data["n_calibration"], strict=True)
-    for number, (loss, scale, n) in enumerate(rows):
-        table.add_row(str(number), f"{loss:.3f}", f"{scale:.2f}", str(n))
+    table = Table("network", "error / that of grouped pooling")
+    for number, loss in enumerate(data["final_loss"]):
+        table.add_row(str(number), f"{loss:.3f}")
     voxels = sum(plan["voxels"] for plan in data["plans"])
     words = f"{len(data['plans'])} plans, {voxels} simulated voxels, {', '.join(data['cell_lines'])}"
-    show(table, f"{words}: {data['seconds']:.0f} s", f"written: {data['output']} (bundle {data['bundle_id'][:12]})")
+    held = data["calibration"].get("voxels", {}).get("all")
+    calibrated = f"intervals calibrated on {held} values" if held else "intervals not calibrated: too few voxels"
+    show(table, f"{words}: {data['seconds']:.0f} s; {calibrated}")
+    show(f"written: {data['output']} (bundle {data['bundle_id'][:12]})")
 
 
 def warnings(found: Mapping[str, Any]) -> None:
     """Say what a user of the maps must know."""
+    if "chosen_because" in found:
+        show(found["chosen_because"])
+    if found.get("cell_line_doubt"):
+        warn(found["cell_line_doubt"])
     if found["refused"]:
         reason = next(iter(found["refused"].values()))
         warn(f"no maps of {', '.join(found['refused'])}: {reason}")
@@ -50,7 +55,7 @@ def warnings(found: Mapping[str, Any]) -> None:
         share = 100 * strange / max(answered, 1)
         warn(
             f"{strange} of {answered} voxels ({share:.1f} %) are unlike the training, mostly in {found['strangest']}: "
-            "there the answer is that of grouped pooling; see the map out_of_domain"
+            "there the deviation covers the distance to grouped pooling; see the map out_of_domain"
         )
     largest, named = found["largest_dose_per_fraction_gy"], found["fraction_dose_gy"]
     if largest is not None and not 0.8 < largest / named < 1.5:  # a sum of beams states no prescribed dose

@@ -21,7 +21,9 @@ def warnings(data: Mapping[str, Any]) -> None:
         warn("the model was trained on other voxels of this plan; a new plan will do worse")
     strange, answered = data["voxels_out_of_domain"], data["voxels_answered"]
     if strange:
-        warn(f"{strange} of {answered} voxels are unlike the training: there the answer is that of grouped pooling")
+        warn(
+            f"{strange} of {answered} voxels are unlike the training: their deviation covers the way to grouped pooling"
+        )
 
 
 def validation(data: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from surrogate3d.errors import QuantityError
 from surrogate3d.grid import Volume
+from surrogate3d.grid.regions import regions
 from surrogate3d.io.convert import open_plan
 from surrogate3d.io.convert_store import convert_to_store
 from surrogate3d.io.field_store import describe, read_field, read_volumes
@@ -20,7 +21,6 @@ from surrogate3d.io.prescribe import PrescribeRequest
 from surrogate3d.io.zarr_group import StoredVolumes
 from surrogate3d.physics.explained import FAULTS, by_region
 from surrogate3d.pipeline.spectrum_checks import LET_VOLUMES, Steps, checked, checks_for
-from surrogate3d.validation.regions import regions
 
 Volumes = Mapping[str, Volume]
 
@@ -158,7 +158,7 @@ def consistency(volumes: Volumes, name: str = "explained") -> dict[str, float]:
 
 
 def explained_by_region(volumes: Volumes, beam_axis: int, beam_sign: int) -> dict[str, Any]:
-    """`consistency` with the number of voxels in the parts of the field (`validation.regions`)."""
+    """`consistency` with the number of voxels in the parts of the field (`grid.regions`)."""
     dose = _dose(volumes)
     masks = regions(np.nan_to_num(dose.values), beam_axis, beam_sign, dose.grid.spacing_mm, MIN_DOSE_FRACTION)
     return {name: by_region(volumes[name].values, masks) for name in ("explained", "explained_corrected")}

@@ -32,9 +32,10 @@ from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.mixing import mono_table
 from surrogate3d.pipeline.conversion import convert
 from surrogate3d.pipeline.design import SimulationSettings, sample, simulate
+from surrogate3d.pipeline.plan_pairs import PlanPair
 from surrogate3d.pipeline.prediction import predict_store
 from surrogate3d.pipeline.reporting import write_validation_report
-from surrogate3d.pipeline.training import PlanPair, train
+from surrogate3d.pipeline.training import train
 from surrogate3d.pipeline.validation import Validation, ValidationSettings, headline, validate
 from surrogate3d.training.loop import TrainConfig
 
@@ -70,10 +71,10 @@ class DemoSettings:
     """
 
     cell_line: str = "HSG"
-    budget: int = 400
+    budget: int = 200
     cube_mm: float = 5.0
     target_se: float = 0.005
-    steps: int = 500
+    steps: int = 400
     validation_voxels: int = 300
     fraction_dose_gy: float = 2.0
     seed: int = 0

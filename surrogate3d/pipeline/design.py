@@ -22,10 +22,11 @@ from surrogate3d.errors import ConfigError, Surrogate3dError, UnknownNameError, 
 from surrogate3d.grid import SPECIES_Z, Field
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.physics.explained import FAULTS, HIGHEST, LOWEST
-from surrogate3d.physics.let import bin_dose
+from surrogate3d.physics.let import LET_d, bin_dose
 from surrogate3d.physics.pooling import pool_grouped
 from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.sampling import PlanFeatures, SelectedVoxel, Selection, select
+from surrogate3d.sampling.strata import gradient_per_mm
 
 Progress = Callable[[int, int], None]
 ConditionsOf = Callable[[str, Field, tuple[int, int, int]], Conditions]
@@ -67,7 +68,11 @@ def read_fields(paths: Sequence[Path]) -> dict[str, Field]:
 def features(
     name: str, field: Field, species: Sequence[str], min_dose_fraction: float, within: npt.NDArray[np.bool_] | None
 ) -> PlanFeatures:
-    """What the choice is based on: grouped-pooled dose fractions of `species` (zero where not scored), and dose."""
+    """What the choice is based on: grouped-pooled dose fractions of `species` (zero where not scored), and dose.
+
+    For strata also LET_d of the spectra, the gradients of both per mm (of the dose over its largest), and the density
+    if the field has one.
+    """
     axes, fluence = field.spectra.axes, field.spectra.fluence
     mask = (field.dose >= min_dose_fraction * np.nanmax(field.dose)) & (fluence.sum(axis=(0, 1)) > 0) & _sound(field)
     mask = mask if within is None else mask & within
@@ -75,7 +80,19 @@ def features(
     fractions = np.zeros((len(species), *scored.shape[1:]), dtype=np.float32)
     fractions[[species.index(s) for s in axes.species]] = scored
     rows = fractions.reshape(-1, fractions.shape[-1]).T
-    return PlanFeatures(name, field.grid, rows, field.dose[mask], np.argwhere(mask))
+    return PlanFeatures(name, field.grid, rows, field.dose[mask], np.argwhere(mask), _traits(field, mask))
+
+
+def _traits(field: Field, mask: npt.NDArray[np.bool_]) -> dict[str, npt.NDArray[np.floating]]:
+    LET = LET_d(field.spectra.axes, field.spectra.fluence)
+    volumes: dict[str, npt.NDArray[np.floating]] = {
+        "LET_d": LET,
+        "LET_gradient": gradient_per_mm(LET, field.grid),
+        "dose_gradient": gradient_per_mm(field.dose / np.nanmax(field.dose), field.grid),
+    }
+    if "density" in field.volumes:
+        volumes["density"] = field.volumes["density"].values
+    return {name: values[mask] for name, values in volumes.items()}
 
 
 def sample(
@@ -87,6 +104,9 @@ def sample(
     n_random: int,
     min_dose_fraction: float = 0.05,
     within: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    strategy: str = "adaptive",
+    hours: float = np.inf,
+    cost: Mapping[str, npt.NDArray[np.floating]] | None = None,
 ) -> Selection:
     """Choose voxels over several plans at once; arguments as in `sampling.select`.
 
@@ -99,20 +119,34 @@ def sample(
         n_random: held-out random voxels.
         min_dose_fraction: voxels with less of their field's largest dose are never chosen.
         within: (i, j, k) masks by field id to which the choice is confined.
+        strategy: of `sampling.STRATEGIES`, but for `ensemble`, which needs predictions.
+        hours: processor time of the chosen voxels in all, h.
+        cost: (i, j, k) predicted hours of each voxel by field id; needed with `hours`.
     """
     scored = {s for field in fields.values() for s in field.spectra.axes.species}
     species = sorted(scored, key=SPECIES_Z.__getitem__)
     plans = [features(n, f, species, min_dose_fraction, (within or {}).get(n)) for n, f in fields.items()]
-    return select(plans, budget, cube_mm, seed, n_worst, n_random)
+    prices = {p.field_id: cost[p.field_id][tuple(p.voxels.T)] for p in plans if cost and p.field_id in cost}
+    return select(plans, budget, cube_mm, seed, n_worst, n_random, strategy, hours=hours, cost=prices)
 
 
-def tasks(voxels: Sequence[SelectedVoxel], fields: Mapping[str, Field], cell_lines: tuple[str, ...]) -> list[VoxelTask]:
-    """Simulation tasks of selected voxels.
+def tasks(
+    voxels: Sequence[SelectedVoxel],
+    fields: Mapping[str, Field],
+    cell_lines: tuple[str, ...],
+    conditions: ConditionsOf | None = None,
+) -> list[VoxelTask]:
+    """Simulation tasks of selected voxels, under the conditions of the calibration if none are given.
 
     Raises:
         UnknownNameError: a voxel belongs to a field that was not given.
     """
-    return [voxel_task(_field_of(v, fields), v.voxel, cell_lines, v.field_id) for v in voxels]
+    found = []
+    for v in voxels:
+        field = _field_of(v, fields)
+        around = conditions(v.field_id, field, v.voxel) if conditions else ACUTE
+        found.append(voxel_task(field, v.voxel, cell_lines, v.field_id, around))
+    return found
 
 
 def voxel_task(
@@ -244,12 +278,19 @@ def simulate(
 
 
 def simulated(
-    voxels: Sequence[SelectedVoxel], fields: Mapping[str, Field], ledger: Path, settings: SimulationSettings
+    voxels: Sequence[SelectedVoxel],
+    fields: Mapping[str, Field],
+    ledger: Path,
+    settings: SimulationSettings,
+    *,
+    backend: Simulator | None = None,
+    conditions: ConditionsOf | None = None,
 ) -> list[VoxelResponse]:
-    """Responses of voxels that were simulated before.
+    """Responses of voxels that were simulated before; arguments as of `campaign`.
 
     Raises:
         StoreError: the ledger lacks some of them.
     """
-    todo = tasks(voxels, fields, settings.cell_lines)
-    return collect(todo, simulator(settings.backend), Ledger(ledger), settings.seed, settings.target_se)
+    todo = tasks(voxels, fields, settings.cell_lines, conditions)
+    chosen = backend or simulator(settings.backend)
+    return collect(todo, chosen, Ledger(ledger), settings.seed, settings.target_se)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,24 @@ import numpy.typing as npt
 
 import surrogate3d
 from surrogate3d.grid import DoseField, VolumeSet
+from surrogate3d.inference.curves import CurveMap
 from surrogate3d.inference.maps import PRESCRIBED, Fractionation
 from surrogate3d.physics.cell_line import CellLine
+
+
+@dataclass(frozen=True, eq=False)
+class PredictedMaps:
+    """Maps of one field with what they were made from.
+
+    Attributes:
+        volumes: by quantity name.
+        curves: the survival curves behind them.
+        seconds: wall time from the field in memory to the maps.
+    """
+
+    volumes: VolumeSet
+    curves: CurveMap
+    seconds: float
 
 
 def common(field: DoseField, name: str, line: CellLine, fractionation: Fractionation) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from surrogate3d.io.prescribe import PrescribeRequest, given_scale, prescribed
 from surrogate3d.pipeline.conversion import info
 from surrogate3d.pipeline.dicom_field import DoseAsked, dose_field_from_rtdose
 
-REDUCED = "reduced input: dose and LET without spectra; only published LET models predict from it"
+REDUCED = "reduced input: dose and LET without spectra; published LET models predict from it, let-only for protons"
 
 
 @dataclass(frozen=True)

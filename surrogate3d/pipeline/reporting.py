@@ -15,6 +15,7 @@ from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import zr_table
 from surrogate3d.pipeline.conversion import consistency, tracks
+from surrogate3d.pipeline.in_memory import table_for
 from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
 from surrogate3d.report import Conditions, DirectPoints, Fact, ReportContent, write_report
@@ -204,8 +205,7 @@ def _reference(
     """RBE to draw: the truth where it covers the field, else that of the table on the reference's spectra."""
     if settings.truth != "gsm2_mc":
         return validation.truth["RBE"]
-    table = surrogate.tables[surrogate.line_index(line.name)]
-    alpha, beta = zr_table(field.spectra.axes, field.spectra.fluence, table)
+    alpha, beta = zr_table(field.spectra.axes, field.spectra.fluence, table_for(surrogate, line))
     evaluated = np.logical_or.reduce(list(validation.regions.values()))
     return np.where(evaluated, derived_maps(alpha, beta, settings.fraction_dose_gy, line)["RBE"], np.nan)
 

@@ -130,7 +130,7 @@ def validate(
         _require_independent(low, high)
     require_on_ladder(settings.fraction_dose_gy, np.array(surrogate.card.doses))
     start = time.perf_counter()
-    curves = predict_curves(low, surrogate, line)
+    curves = predict_curves(low, surrogate, line, table=table)
     seconds = {SURROGATE: (time.perf_counter() - start) / low.grid.n_voxels}
     seen = _seen_voxels(surrogate, low, reference)
     parts = regions(reference.dose, reference.beam_axis, reference.beam_sign, reference.grid.spacing_mm)
@@ -182,16 +182,13 @@ def _require_independent(low: Field, high: Field) -> None:
         )
 
 
-def _seen_voxels(surrogate: Surrogate, *fields: Field) -> list[tuple[int, int, int]] | None:
-    found = [trained_on(surrogate.card, field) for field in fields]
-    known = [voxels for voxels in found if voxels is not None]
-    return [voxel for voxels in known for voxel in voxels] if known else None
+def _seen_voxels(surrogate: Surrogate, *fields: Field) -> npt.NDArray[np.bool_] | None:
+    known = [seen for field in fields if (seen := trained_on(surrogate.card, field)) is not None]
+    return np.asarray(np.logical_or.reduce(known)) if known else None
 
 
-def _judged(mask: npt.NDArray[np.bool_], seen: list[tuple[int, int, int]] | None) -> npt.NDArray[np.bool_]:
-    judged = mask.copy()
-    if seen:
-        judged[tuple(np.array(seen).T)] = False
+def _judged(mask: npt.NDArray[np.bool_], seen: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
+    judged = mask if seen is None else mask & ~seen
     if not judged.any():
         raise ValueRangeError(
             "every irradiated voxel was used in training, or may have been, since a plan of the training was cropped, "

@@ -44,6 +44,6 @@ def test_the_answer_says_that_the_input_was_reduced(store: Path, tmp_path: Path,
 
 
 def test_a_network_refuses_a_store_without_spectra(store: Path, tmp_path: Path, capfd: Any) -> None:
-    assert main(["predict", str(store), "--model", "opentopas-p-c", *TREATMENT, "-o", str(tmp_path / "maps")]) == 1
+    assert main(["predict", str(store), "--model", "proton", *TREATMENT, "-o", str(tmp_path / "maps")]) == 1
     (line,) = capfd.readouterr().err.splitlines()
     assert "published LET models" in line

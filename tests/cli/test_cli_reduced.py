@@ -61,7 +61,7 @@ def test_convert_and_info_say_that_there_are_no_spectra(clinic, store, ask, caps
         assert said in out
     capsys.readouterr()
     found = ask(*convert(clinic, "--dose-scale", "30", "-o", clinic / "thirty.field.zarr"))
-    assert any("only published LET models predict" in note for note in found["conversion"]["notes"])
+    assert any("let-only for protons" in note for note in found["conversion"]["notes"])
     dose = read_dose_field(clinic / "thirty.field.zarr").dose
     np.testing.assert_allclose(dose, 0.03 * STORED.transpose(2, 1, 0), rtol=1e-6)
 

@@ -146,7 +146,8 @@ def test_a_network_needs_spectra(reduced_store, tmp_path):
 def test_a_path_goes_before_a_published_name(reduced_store, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "wedenberg").mkdir()
+    write_field(FIELD, tmp_path / "spectra.field.zarr")
     with pytest.raises(BundleError, match="wedenberg"):
-        predict_by_name(reduced_store, "wedenberg", LINE, Fractionation(2.0), tmp_path / "maps")
+        predict_by_name(tmp_path / "spectra.field.zarr", "wedenberg", LINE, Fractionation(2.0), tmp_path / "maps")
     with pytest.raises(UnknownNameError, match=r"shipped: .*; published, of LET_d: constant, mcnamara, wedenberg"):
         predict_by_name(reduced_store, "wedenburg", LINE, Fractionation(2.0), tmp_path / "maps")

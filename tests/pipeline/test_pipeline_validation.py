@@ -12,6 +12,7 @@ from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import GridMismatchError, QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import VolumeSet
 from surrogate3d.inference.curves import predict_curves
+from surrogate3d.model.mask_text import mask_to_text
 from surrogate3d.physics.linear_quadratic import RBE_at_dose, effect
 from surrogate3d.physics.mixing import zr_table
 from surrogate3d.pipeline.design import voxel_task
@@ -32,6 +33,11 @@ TABLE_TRUTH = ValidationSettings(truth="zr_table")
 def judge(tmp_path, low=LOW, high=HIGH, settings=TABLE_TRUTH, surrogate=None, progress=None):
     surrogate = surrogate or make_surrogate(LOW)
     return validate(low, high, "high", surrogate, LINE, TABLE, settings, tmp_path / "ledger", progress)
+
+
+def trained_on(mask, *files):
+    """A model that learnt from these voxels of a run of these files."""
+    return make_surrogate(LOW, training={"plans": [{"files": list(files), "learnt": mask_to_text(mask)}]})
 
 
 def table_RBE(field, dose=2.0):
@@ -122,20 +128,16 @@ def test_judging_by_itself_claims_no_floor(tmp_path):
 
 @pytest.mark.parametrize("file", ["low", "high"])
 def test_voxels_of_the_training_are_not_judged(tmp_path, judged, file):
-    known = np.argwhere(np.isfinite(judged.truth["RBE"]))
-    seen = [tuple(map(int, v)) for v in known[::3]]
-    surrogate = make_surrogate(LOW, training={"plans": [{"files": ["other", file], "voxels": seen}]})
-    found = judge(tmp_path, surrogate=surrogate)
+    known = np.isfinite(judged.truth["RBE"])
+    seen = known & (np.arange(known.size).reshape(known.shape) % 3 == 0)
+    found = judge(tmp_path, surrogate=trained_on(seen, "other", file))
     assert found.plan_was_trained_on
     assert not judged.plan_was_trained_on
-    assert found.table.row("zr_table", "RBE").summary.n == len(known) - len(seen)
-    assert np.isnan([found.truth["RBE"][v] for v in seen]).all()
+    assert found.table.row("zr_table", "RBE").summary.n == known.sum() - seen.sum()
+    np.testing.assert_array_equal(np.isfinite(found.truth["RBE"]), known & ~seen)
     assert any("trained on this plan" in note for note in found.table.notes)
-    everything = make_surrogate(
-        LOW, training={"plans": [{"files": [file], "voxels": np.argwhere(LOW.dose >= 0).tolist()}]}
-    )
     with pytest.raises(ValueRangeError, match="nothing left to judge"):
-        judge(tmp_path, surrogate=everything)
+        judge(tmp_path, surrogate=trained_on(np.ones(SHAPE, bool), file))
 
 
 def test_all_regions_together_are_all_voxels(judged):
@@ -149,8 +151,7 @@ def test_a_simulated_truth_is_that_of_the_back_end(tmp_path):
     told = []
     small = np.zeros(SHAPE, bool)
     small[4, 4:6, 3:6] = True
-    others = np.argwhere(~small).tolist()
-    surrogate = make_surrogate(LOW, training={"plans": [{"files": ["low"], "voxels": others}]})  # only six are left
+    surrogate = trained_on(~small, "low")  # only six are left
     found = judge(tmp_path, settings=settings, surrogate=surrogate, progress=lambda done, of: told.append((done, of)))
     assert told[-1] == (6, 6)
     np.testing.assert_array_equal(np.isfinite(found.truth["RBE"]), small)
