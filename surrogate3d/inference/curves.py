@@ -18,6 +18,7 @@ from surrogate3d.inference.domain import domain_map, require_fit
 from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import channels
+from surrogate3d.model.denormals import without_denormals
 from surrogate3d.model.groups import field_inputs, species_sums, turn_back, turn_downstream
 from surrogate3d.model.network import smooth_all, without_tracks
 from surrogate3d.physics.cell_line import CellLine
@@ -196,6 +197,7 @@ def _alone(inputs: npt.NDArray[np.float32], species: tuple[str, ...], doses: Flo
     return effect_of(doses.reshape(-1, 1, 1, 1), dose_alpha / known, (dose_sqrt_beta / known) ** 2)
 
 
+@without_denormals()
 @torch.no_grad()
 def _members(
     surrogate: Surrogate,
@@ -206,7 +208,6 @@ def _members(
     conditions: torch.Tensor | None,
 ) -> list[tuple[Floats, Floats, Floats]]:
     """Of each network: effect (dose, voxel), variance of its relative error (voxel,), log correction (dose, voxel)."""
-    torch.set_flush_denormal(True)  # as in the training
     tensor, at, Z = torch.from_numpy(inputs), torch.from_numpy(voxels), torch.from_numpy(charge)
     doses = torch.tensor(surrogate.card.doses)
     photon = torch.tensor([[line.alpha_x], [line.beta_x**0.5]])

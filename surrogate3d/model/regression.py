@@ -15,6 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from surrogate3d.model.denormals import without_denormals
+
 Floats = npt.NDArray[np.float64]
 
 LOG_STD_RANGE = (-8.0, 0.0)
@@ -164,6 +166,7 @@ class LQAnswer:
     log_std: Floats
 
 
+@without_denormals()
 @torch.no_grad()
 def answer(
     network: RegressionNetwork,
@@ -181,7 +184,6 @@ def answer(
         photon: (voxel, 2) alpha_x and beta_x.
         trust: (voxel,) by which the logarithms of the corrections are multiplied, 0 to 1; 0 leaves the prior.
     """
-    torch.set_flush_denormal(True)  # as in the training
     log_alpha, log_root = prior(np.exp(channels[:, 0].astype(float)), photon)
     seen = torch.from_numpy(photon_features(photon).astype(np.float32))
     correction = [part.double().numpy() for part in network(torch.from_numpy(channels), seen)]

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from surrogate3d.errors import ConfigError, ValueRangeError
 from surrogate3d.model.channels import channels
+from surrogate3d.model.denormals import without_denormals
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
 from surrogate3d.training.checkpoint import Checkpoint
 from surrogate3d.training.curves import LearningCurves
@@ -94,6 +95,7 @@ class Trained:
     losses: tuple[float, ...]
 
 
+@without_denormals()
 def train_member(
     examples: Sequence[Example],
     photon: Tensor,
@@ -124,7 +126,6 @@ def train_member(
     if not any(bool(torch.isfinite(e.label).any()) for e in examples):
         raise ValueRangeError("there is no labelled voxel to train on; simulate the selected voxels first")
     keep_freed_memory()
-    torch.set_flush_denormal(True)  # sharp softmax weights underflow, and numbers that small take thrice the time
     torch.set_num_threads(config.threads)
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

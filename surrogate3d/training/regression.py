@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from surrogate3d.errors import ConfigError, ValueRangeError
+from surrogate3d.model.denormals import without_denormals
 from surrogate3d.model.regression import RegressionNetwork, RegressionShape, SmoothPrior, photon_features
 from surrogate3d.training.dose_examples import Rows
 
@@ -103,6 +104,7 @@ class _Tensors:
     relative_se: Tensor
 
 
+@without_denormals()
 def fit_let_only(
     rows: Rows, doses: Sequence[float], config: LetOnlyConfig, seed: int, progress: Progress | None = None
 ) -> FittedRegression:
@@ -119,7 +121,6 @@ def fit_let_only(
         ValueRangeError: there are too few voxels to hold some back.
     """
     torch.set_num_threads(config.threads)
-    torch.set_flush_denormal(True)  # weights that decay become denormal, and those are slow
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     held = _held(rows, config.held_fraction, rng)
