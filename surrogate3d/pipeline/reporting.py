@@ -135,7 +135,7 @@ def _conditions(
         fraction_dose=f"{settings.fraction_dose_gy:g} Gy in every voxel for RBE; the voxel's own dose for D_RBE",
         prescription=field.prescription.statement if field.prescription else "none: dose in arbitrary scale",
         mask_meaning="Voxels with at least 5 % of the largest dose and a spectrum are answered; where the training "
-        "says nothing (out of domain), by the table on grouped pooling.",
+        "says nothing (out of domain), with a deviation that covers the distance to grouped pooling.",
         LET=_words(LET) if LET else "",
         model=surrogate.bundle_id[:12],
     )
