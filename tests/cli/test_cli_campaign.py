@@ -13,6 +13,8 @@ from surrogate3d.cli import main
 from surrogate3d.direct.ledger import Ledger
 
 PROGRAM = "import sys; from surrogate3d.cli import main; sys.exit(main())"
+AT_A_TERMINAL = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + PROGRAM
+"""A shell starts what runs in the background with Ctrl-C ignored, and so would be everything started from there."""
 CHANGING = ("ledger", "seconds", "core_seconds")
 
 
@@ -70,7 +72,7 @@ def test_control_c_leaves_nothing_running_and_loses_nothing(plan: Any, tmp_path:
     command += ["--target-se", "1e-6", "--workers", "2"]  # so that no voxel is done before the interrupt
     with (tmp_path / "err.txt").open("wb") as err:
         program = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *map(str, command)],
+            [sys.executable, "-c", AT_A_TERMINAL, *map(str, command)],
             cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, stderr=err, start_new_session=True,
         )  # fmt: skip
         with program:
