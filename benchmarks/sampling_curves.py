@@ -55,7 +55,7 @@ def doubted(offered: Offer, rows: Rows, more: int, seed: int, last: Regression) 
 
 def _pool(offered: Offer, seed: int) -> Pool:
     lot = np.random.default_rng([seed, 1]).random(len(offered.labels))
-    return Pool(offered.points, lot, offered.strata)
+    return Pool(offered.points, lot, offered.strata, plan=offered.keys[:, 0])
 
 
 def judged(offered: Offer, regression: Regression) -> tuple[list[float], list[float]]:

@@ -50,8 +50,8 @@ def active(
     ] = 2.0,
     acquisition: Annotated[
         str,
-        typer.Option(metavar="NAME", help="How voxels are chosen: adaptive, ensemble, or another of docs/training.md."),
-    ] = "adaptive",
+        typer.Option(metavar="NAME", help="How voxels are chosen: lcmd, adaptive, or another of docs/training.md."),
+    ] = "lcmd",
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="How to train, TOML (configs/); else the defaults.")
     ] = None,

@@ -38,7 +38,7 @@ def sample(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="The selection, a JSON file.")],
     budget: Annotated[int, typer.Option(help="Voxels to choose for training, over all fields.", show_default=False)],
     cube_mm: Annotated[
-        float, typer.Option(metavar="MM", help="Edge of the coarse cubes; each offers one candidate.")
+        float, typer.Option(metavar="MM", help="Edge of the coarse cubes; each offers one candidate (adaptive).")
     ] = 10.0,
     seed: Annotated[int, typer.Option(help="Seed of all lots.")] = 0,
     worst: Annotated[int, typer.Option(help="Voxels to hold out: the least similar to the chosen ones.")] = 0,
@@ -49,11 +49,11 @@ def sample(
     strategy: Annotated[
         Literal["adaptive", "random", "stratified", "both", "k_centre", "lcmd"],
         typer.Option(help="How voxels are chosen (docs/sampling.md)."),
-    ] = "adaptive",
+    ] = "lcmd",
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Choose the voxels worth a full simulation: one candidate per coarse cube, then the most distinct spectra.
+    """Choose the voxels worth a full simulation: those whose spectra stand for most others (or see --strategy).
 
     Take the runs with many histories: their spectra are the truth of the training.
     """

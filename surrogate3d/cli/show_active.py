@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.table import Table
@@ -15,6 +15,10 @@ _REASONS = {
     "cpu_hours": "the CPU hours are spent",
     "candidates": "all candidates are taken; smaller cubes would offer more",
 }
+
+
+_NO_GAIN = 1.05
+"""An error that is at most this many times the least one of all rounds counts as equal to it."""
 
 
 def in_words(done: Mapping[str, Any]) -> str:
@@ -42,11 +46,25 @@ def warnings(data: Mapping[str, Any]) -> None:
     """Say what a user of the model must know."""
     if not data["met"]:
         warn(f"the target is not met: {_REASONS[data['reason']]}")
+        _warn_of_labels_in_vain(data["rounds"])
     if data["failed"]:
         first = data["failed"][0]
         warn(
             f"{len(data['failed'])} simulations failed and were left out, the first in voxel {first['voxel']} of field "
             f"{first['field_id'][:12]}: {first['reason']}"
+        )
+
+
+def _warn_of_labels_in_vain(rounds: Sequence[Mapping[str, Any]]) -> None:
+    """Say so when the later rounds brought nothing: their labels were paid for, and others would be, too."""
+    errors = [done["error"] for done in rounds]
+    if len(errors) < 2 or None in errors:
+        return
+    enough = next(n for n, error in enumerate(errors) if error <= _NO_GAIN * min(errors))
+    if enough + 1 < len(errors):
+        warn(
+            f"the error has hardly fallen since round {rounds[enough]['round']} ({rounds[enough]['labels']} labels, "
+            f"{_percent(errors[enough])}): more labels will not help; try low runs with more histories, or more steps"
         )
 
 

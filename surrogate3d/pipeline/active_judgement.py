@@ -4,11 +4,7 @@ Every error is divided by the range of the truth over all held-out voxels of its
 range do not hide others. The mean square of these errors, less the mean square of the labels' own Monte Carlo error,
 gives the NRMSE. The noise of the high-statistics spectra is not subtracted: what remains of it counts as error.
 
-The bound is one-sided. Squares of errors are skewed, and the t-interval of their mean promises too much: of 100 normal
-errors it covers 94.8 % where 97.5 % are asked for. Here the interval is made for the logarithm of the mean square, with
-the Edgeworth correction for skewness (Hall 1992, The Bootstrap and Edgeworth Expansion, doi 10.1007/978-1-4612-4384-7,
-section 3.5). Measured where 97.5 % are asked for, 100 errors with label noise of half their size: 97.6 % of normal
-errors, 95.6 % of Student's t with 5 degrees of freedom, 90.6 % with 3.5.
+The bound is that of `sampling.stopping`.
 """
 
 from __future__ import annotations
@@ -20,14 +16,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from surrogate3d.direct.curve import analyse, effect_at
 from surrogate3d.direct.task import VoxelResponse
-from surrogate3d.errors import GridMismatchError, ValueRangeError
+from surrogate3d.errors import ValueRangeError
 from surrogate3d.inference.curves import CurveMap
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.sampling import SelectedVoxel
+from surrogate3d.sampling.stopping import rms_bound, significance
 
 Floats = npt.NDArray[np.float64]
 Key = tuple[str, tuple[int, int, int], str]
@@ -35,11 +31,6 @@ Key = tuple[str, tuple[int, int, int], str]
 
 SETS = ("worst", "random")
 QUANTITIES = ("effect", "RBE10")
-SIGNIFICANCE = 0.05
-"""Probability, over all rounds together, that a bound of one quantity lies below its NRMSE."""
-
-FEWEST = 8
-"""Answered voxels of a set below which there is no bound."""
 
 
 @dataclass(frozen=True)
@@ -69,51 +60,6 @@ class SetError:
     def to_json(self) -> dict[str, Any]:
         """Plain data of standard JSON: an infinite bound and an unknown error are null."""
         return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(self).items()}
-
-
-def significance(judgement: int) -> float:
-    """Share of the significance that the n-th judgement may use: 5 % / (n (n + 1)).
-
-    The shares of all judgements, however many, add up to 5 %: looking again and again at the same voxels, and stopping
-    at the first success, does not make the bound promise too much.
-    """
-    return SIGNIFICANCE / (judgement * (judgement + 1))
-
-
-def rms_bound(errors: Floats, noise: Floats, level: float) -> tuple[float, float, float]:
-    """Root mean square of errors without the labels' noise, and its upper bound.
-
-    Args:
-        errors: (n,) measured, noise included.
-        noise: (n,) standard errors of the labels, same unit.
-        level: probability that the bound is too low.
-
-    Returns:
-        Root mean square as measured; without the noise; upper bound of the latter (see the module).
-
-    Raises:
-        GridMismatchError: the arrays differ in length.
-        ValueRangeError: a number is not finite, or the level is not between 0 and 0.5.
-    """
-    if errors.shape != noise.shape or errors.ndim != 1:
-        raise GridMismatchError(f"errors and their noise must be (n,), found {errors.shape} and {noise.shape}")
-    if not (np.isfinite(errors).all() and np.isfinite(noise).all()) or not 0 < level < 0.5:
-        raise ValueRangeError("a bound needs finite errors and a level between 0 and 0.5")
-    n = len(errors)
-    if n == 0:
-        return math.nan, math.nan, math.inf
-    squares = errors**2 - noise**2
-    mean, net = float(np.mean(errors**2)), float(squares.mean())
-    rms, rms_net = math.sqrt(mean), math.sqrt(max(net, 0.0))
-    if n < FEWEST:
-        return rms, rms_net, math.inf
-    deviation = float(squares.std(ddof=1))
-    if deviation == 0 or mean == 0:
-        return rms, rms_net, rms_net
-    t, skewness = float(stats.t.ppf(1 - level, n - 1)), float(stats.skew(squares))
-    quantile = t + max(skewness, 0.0) * (2 * t**2 + 1) / (6 * math.sqrt(n))
-    upper = net + mean * math.expm1(quantile * deviation / (mean * math.sqrt(n)))
-    return rms, rms_net, math.sqrt(max(upper, 0.0))
 
 
 def judge(

@@ -67,7 +67,7 @@ class ActiveSettings:
     min_dose_fraction: float = 0.05
     fraction_dose_gy: float = REFERENCE_DOSE
     seed: int = 0
-    acquisition: str = "adaptive"
+    acquisition: str = "lcmd"
 
     def __post_init__(self) -> None:
         strategy(self.acquisition)
@@ -159,7 +159,7 @@ class ActiveLoop:
     def _hold_out(self) -> Selection:
         """Held-out voxels: random ones, and those least similar to a design of the whole budget."""
         s = self._settings
-        design = select(self._features, s.budget, s.cube_mm, s.seed, s.n_worst, s.n_random)
+        design = select(self._features, s.budget, s.cube_mm, s.seed, s.n_worst, s.n_random, "adaptive")
         voxels = tuple(voxel for role in SETS for voxel in design.of_role(role))
         counts = {role: sum(voxel.role == role for voxel in voxels) for role in SETS}
         if counts != {"worst": s.n_worst, "random": s.n_random}:
@@ -236,7 +236,7 @@ class ActiveLoop:
         }
         errors = judge(held, truth, curves, self._lines, self._settings.fraction_dose_gy, number)
         self._state.spent(stage, before + time.process_time() - start)
-        worst = max(errors, key=lambda error: error.bound)
+        worst = max(errors, key=lambda error: (error.bound, error.nrmse_net))
         return {
             "round": number,
             "labels": _n_voxels(labels),

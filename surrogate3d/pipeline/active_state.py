@@ -123,16 +123,20 @@ class State:
             scratch.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
     def require_same(self, asked: Mapping[str, Any], fingerprint: str) -> None:
-        """Begin here, or go on with what was begun.
+        """Begin here, or go on with what was begun. A ledger of earlier campaigns may be there before: it is paid for.
 
         Raises:
             StoreError: the folder has the state of another loop, or other files and no state.
         """
         begun = self._read("asked.json", None)
         if begun is None:
-            strange = [path.name for path in self.folder.iterdir() if not path.name.startswith(".partial-")]
+            names = (path.name for path in self.folder.iterdir())
+            strange = [name for name in names if name != self.ledger.name and not name.startswith(".partial-")]
             if strange:
-                raise StoreError(f"{self.folder} has files and no state ({strange[0]}); give an empty or new folder")
+                raise StoreError(
+                    f"{self.folder} has files and no state ({strange[0]}); give a new folder, or one with a "
+                    f"{self.ledger.name} alone"
+                )
             self._write("asked.json", {"schema": SCHEMA, "fingerprint": fingerprint, **asked})
         elif begun.get("schema") != SCHEMA or begun.get("fingerprint") != fingerprint:
             changed = sorted(k for k in asked if begun.get(k) != json.loads(json.dumps(asked[k])))

@@ -104,7 +104,7 @@ def sample(
     n_random: int,
     min_dose_fraction: float = 0.05,
     within: Mapping[str, npt.NDArray[np.bool_]] | None = None,
-    strategy: str = "adaptive",
+    strategy: str = "lcmd",
     hours: float = np.inf,
     cost: Mapping[str, npt.NDArray[np.floating]] | None = None,
 ) -> Selection:

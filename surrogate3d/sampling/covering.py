@@ -157,16 +157,27 @@ class Covering:
         distance[self._centres] = 0.0
         return distance if len(self) else np.where(self.is_open, np.inf, np.nan)
 
-    def largest_cluster(self) -> int:
-        """The farthest open point of the centre whose open points have the largest sum of squared distances; -1."""
+    def largest_cluster(self, plan: npt.NDArray[np.int64] | None = None) -> int:
+        """The farthest open point of the centre whose open points have the largest sum of squared distances; -1.
+
+        Args:
+            plan: (n,) plan of each point, 0, 1, ...; then the mean over the points of each plan takes the place of the
+                sum, and plans count alike, however many points they have.
+        """
         if not len(self) or not self.is_open.any():
             return self.farthest()
         self._learn(0.0)
         squared = np.where(self.is_open, self._squared, 0.0)
-        largest = np.bincount(self._label, weights=squared, minlength=len(self)).argmax()
+        largest = self._sizes(squared, np.zeros_like(self._label) if plan is None else plan).argmax()
         inside = np.where(self.is_open & (self._label == largest), squared, -1.0)
         # Where all distances are zero, the largest cluster can have no open point.
         return int(inside.argmax()) if inside.max() >= 0 else self.farthest()
+
+    def _sizes(self, squared: FloatArray, plan: npt.NDArray[np.integer]) -> FloatArray:
+        """(centre,) sums over plans; within a plan the sums are of whole numbers, so no order of rows matters."""
+        points = np.bincount(plan)
+        by_plan = np.bincount(self._label * len(points) + plan, weights=squared, minlength=len(self) * len(points))
+        return np.asarray((by_plan.reshape(len(self), -1) / np.maximum(points, 1)).sum(axis=1))
 
     def _far(self) -> float:
         self._learn(self._lower_bound())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -175,8 +176,7 @@ class Sampler:
         """The pool without the voxels that failed."""
         barred = np.zeros(self.n_candidates, dtype=bool)
         barred[list(self._failed)] = True
-        pool = self._pool
-        return Pool(pool.points, pool.lot, pool.strata, pool.members, barred)
+        return replace(self._pool, barred=barred)
 
 
 _way = strategy  # `Sampler` has an argument of that name
@@ -210,6 +210,7 @@ def _pool(
         np.concatenate([plan.lots(seed, CHOICE)[r] for plan, r in pairs]),
         strata,
         np.concatenate(predicted, axis=1) if predicted else None,
+        plan=np.repeat(np.arange(len(rows)), [len(part) for part in rows]),
     )
 
 

@@ -46,6 +46,19 @@ def test_failed_voxels_are_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert expected in capsys.readouterr().err
 
 
+def test_labels_that_brought_nothing_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    def told(*errors: float | None) -> str:
+        rounds = [{"round": n + 1, "labels": 50 * (n + 1), "error": error} for n, error in enumerate(errors)]
+        show_active.warnings({"met": False, "reason": "budget", "failed": [], "rounds": rounds})
+        return str(capsys.readouterr().err)
+
+    said = "the error has hardly fallen since round 2 (100 labels, 1.5 %): more labels will not help"
+    assert said in told(0.03, 0.015, 0.0152, 0.0147)
+    assert "hardly fallen" not in told(0.03, 0.02, 0.015)
+    assert "hardly fallen" not in told(0.03)
+    assert "hardly fallen" not in told(None, 0.03, 0.03)
+
+
 def test_refusals_are_one_line(plan: Any, tmp_path: Path, refuse: Callable[..., str]) -> None:
     assert "target NRMSE in (0, 1)" in refuse(*command(plan, tmp_path, "--target-nrmse", "0"))
     assert "--low and --high go in pairs" in refuse(*command(plan, tmp_path, "--low", str(plan.field)), code=2)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -28,7 +29,7 @@ from surrogate3d.training.loop import TrainConfig
 
 SIMULATION = SimulationSettings("zr_table", ("HSG",))
 CONFIG = TrainConfig(steps=2, head_steps=2, members=1, width=4, threads=1, copies=1, tracks_levels=(50.0,))
-SETTINGS = ActiveSettings(1e-6, budget=15, batch=10, n_worst=9, n_random=10, cube_mm=5.0)
+SETTINGS = ActiveSettings(1e-6, budget=15, batch=10, n_worst=9, n_random=10, cube_mm=5.0, acquisition="adaptive")
 FINISHED = [10, 15]
 
 
@@ -279,6 +280,13 @@ def test_a_folder_of_something_else_is_refused(pair, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match=r"cannot use .* as state folder"), opened(tmp_path / "file"):
         pass
+
+
+def test_a_ledger_that_was_paid_for_before_may_be_there(undisturbed, pair, tmp_path):
+    before = undisturbed[0] / "state" / "ledger"
+    shutil.copytree(before, tmp_path / "state" / "ledger")
+    run(pair, tmp_path)
+    assert Ledger(tmp_path / "state" / "ledger").digest() == Ledger(before).digest()
 
 
 def test_two_processes_do_not_share_a_state(tmp_path):

@@ -1,4 +1,4 @@
-"""Errors on held-out voxels: the range of each plan, the labels' noise, and a bound that holds what it promises."""
+"""Errors on held-out voxels: over the range of each plan, without the labels' noise."""
 
 import json
 import math
@@ -9,17 +9,18 @@ import pytest
 from synthetic import LINE, lq_response
 
 from surrogate3d.direct.task import DOSE_LADDER
-from surrogate3d.errors import GridMismatchError, ValueRangeError
+from surrogate3d.errors import ValueRangeError
 from surrogate3d.inference.curves import CurveMap
-from surrogate3d.pipeline.active_judgement import FEWEST, SIGNIFICANCE, judge, rms_bound, significance
+from surrogate3d.pipeline.active_judgement import judge
 from surrogate3d.sampling import SelectedVoxel
+from surrogate3d.sampling.stopping import FEWEST
 
 DOSES = np.array(DOSE_LADDER)
 SHAPE = (4, 5, 6)
-VOXELS = [(0, j, k) for j in range(5) for k in range(6)]
+VOXELS = [(i, j, k) for i in range(2) for j in range(5) for k in range(6)]
 
 
-def plan(name, span=1.0, factor=1.0, worst=10, voxels=VOXELS):
+def plan(name, span=1.0, factor=1.0, worst=25, voxels=VOXELS):
     """Held-out voxels whose alpha rises from 0.3 by `span`, with predictions `factor` times as large an effect."""
     alphas = np.linspace(0.3, 0.3 + span, len(voxels))
     held = [SelectedVoxel(name, v, "worst" if n < worst else "random", None) for n, v in enumerate(voxels)]
@@ -45,13 +46,13 @@ def test_an_exact_prediction_has_no_error_and_no_bound_above_it():
     for each in found.values():
         assert each.nrmse == pytest.approx(0.0, abs=1e-12)
         assert each.bound == pytest.approx(0.0, abs=1e-12)
-    assert [found[role, "effect"].n for role in ("worst", "random")] == [10, 20]
+    assert [found[role, "effect"].n for role in ("worst", "random")] == [25, 35]
 
 
 def test_the_error_is_over_the_range_of_the_plan():
     """The effect at 2 Gy is 2 alpha + 0.2 and its range twice that of alpha; it is predicted 3 % too large."""
     alphas = np.linspace(0.3, 1.3, len(VOXELS))
-    expected = 0.03 * np.sqrt(np.mean((2 * alphas[10:] + 0.2) ** 2)) / 2.0
+    expected = 0.03 * np.sqrt(np.mean((2 * alphas[25:] + 0.2) ** 2)) / 2.0
     assert judged(plan("a", factor=1.03))["random", "effect"].nrmse == pytest.approx(expected, rel=1e-9)
 
 
@@ -80,8 +81,8 @@ def test_voxels_without_answer_or_label_are_counted_not_judged():
     mask[VOXELS[-1]] = False
     del truth["a", VOXELS[0], "HSG"]
     found = judged((held, truth, {("a", "HSG"): replace(curve, mask=mask, effect=curve.effect[:-1])}))
-    assert (found["random", "effect"].n, found["random", "effect"].n_missing) == (19, 1)
-    assert (found["worst", "RBE10"].n, found["worst", "RBE10"].n_missing) == (9, 1)
+    assert (found["random", "effect"].n, found["random", "effect"].n_missing) == (34, 1)
+    assert (found["worst", "RBE10"].n, found["worst", "RBE10"].n_missing) == (24, 1)
     assert found["random", "effect"].nrmse > 0
 
 
@@ -97,37 +98,3 @@ def test_a_plan_without_a_range_is_refused():
     held, truth, curves = plan("a")
     with pytest.raises(ValueRangeError, match=r"field a have no range of effect \(1 labelled\); hold out more"):
         judged((held, dict(list(truth.items())[:1]), curves))
-
-
-def test_all_looks_together_use_up_the_significance():
-    assert sum(significance(n) for n in range(1, 100_000)) == pytest.approx(SIGNIFICANCE, rel=1e-4)
-
-
-@pytest.mark.parametrize("n", [50, 200])
-def test_the_bound_covers_what_it_promises(n):
-    """Normal errors of standard deviation 1, labels with noise of 0.5: the true value is 1."""
-    rng = np.random.default_rng(n)
-    errors = rng.normal(size=(1000, n)) + 0.5 * rng.normal(size=(1000, n))
-    below = sum(rms_bound(row, np.full(n, 0.5), 0.025)[2] < 1 for row in errors)
-    assert below / 1000 == pytest.approx(0.025, abs=0.015)  # three standard errors
-
-
-def test_a_bound_falls_with_more_voxels_and_rises_with_confidence():
-    errors = np.random.default_rng(3).normal(size=400)
-    bounds = [rms_bound(errors[:n], np.zeros(n), 0.025)[2] for n in (25, 100, 400)]
-    assert bounds[0] > bounds[1] > bounds[2] > rms_bound(errors, np.zeros(400), 0.025)[1]
-    assert rms_bound(errors, np.zeros(400), 0.001)[2] > bounds[2]
-
-
-@pytest.mark.parametrize(
-    ("errors", "noise", "level", "error"),
-    [
-        (np.ones(9), np.ones(8), 0.025, GridMismatchError),
-        (np.full(9, np.nan), np.ones(9), 0.025, ValueRangeError),
-        (np.ones(9), np.full(9, np.inf), 0.025, ValueRangeError),
-        (np.ones(9), np.ones(9), 0.5, ValueRangeError),
-    ],
-)
-def test_impossible_input_is_refused(errors, noise, level, error):
-    with pytest.raises(error, match=r"found|finite"):
-        rms_bound(errors, noise, level)

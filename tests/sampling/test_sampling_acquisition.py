@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -96,6 +98,33 @@ def test_largest_cluster_goes_where_many_are_and_farthest_first_to_the_outlier()
     assert (largest_cluster(p, np.array([0, 500]), 5) < 500).sum() >= 3
 
 
+def test_a_small_plan_is_not_outvoted_when_clusters_count_plans_alike():
+    """400 voxels spread as widely as 40 of another plan far off: told of the plans, both get half of the choice."""
+    rng = np.random.default_rng(10)
+    points = np.concatenate([rng.random((400, 2)), rng.random((40, 2)) + 10.0])
+    plan, first = np.repeat([0, 1], [400, 40]), np.array([0, 400])
+    alone = largest_cluster(Pool(points, np.zeros(440)), first, 20)
+    alike = largest_cluster(Pool(points, np.zeros(440), plan=plan), first, 20)
+    assert (alone >= 400).sum() <= 5
+    assert 8 <= (alike >= 400).sum() <= 12
+
+
+def test_one_plan_or_none_is_the_same_choice():
+    p = pool(11)
+    assert (
+        largest_cluster(replace(p, plan=np.zeros(60, int)), NONE, 30).tolist() == largest_cluster(p, NONE, 30).tolist()
+    )
+
+
+@pytest.mark.parametrize("order_seed", [1, 2])
+def test_with_plans_neither_the_order_of_rows_matters_nor_asking_in_parts(order_seed):
+    p = replace(pool(12), plan=np.random.default_rng(12).integers(0, 3, 60))
+    order = np.random.default_rng(order_seed).permutation(60)
+    whole = largest_cluster(p, NONE, 20)
+    assert order[largest_cluster(p.take(order), NONE, 20)].tolist() == whole.tolist()
+    assert largest_cluster(p, whole[:7], 13).tolist() == whole[7:].tolist()
+
+
 def test_disagreement_is_sought_and_spread():
     """Two doubtful regions, one twice as large a doubt: both are visited before either is visited a third time."""
     x = np.concatenate([np.linspace(0, 1, 50), np.linspace(10, 11, 50), np.linspace(20, 21, 50)])
@@ -143,6 +172,10 @@ def test_pools_and_names_that_do_not_fit_are_refused():
         Pool(points, lot, members=np.ones((1, 3)))
     with pytest.raises(ValueRangeError, match="from 0"):
         Pool(points, lot, strata=np.array([-1, 0, 0]))
+    with pytest.raises(ValueRangeError, match="from 0"):
+        Pool(points, lot, plan=np.array([-1, 0, 0]))
+    with pytest.raises(GridMismatchError, match="plan of a pool of 3"):
+        Pool(points, lot, plan=np.zeros(2, int))
     with pytest.raises(QuantityError, match="stratum"):
         stratified(Pool(points, lot), NONE, 1)
     with pytest.raises(QuantityError, match="ensemble"):
