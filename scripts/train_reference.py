@@ -45,7 +45,9 @@ def plan_pair(name: str, low: Path, high: Path, work: Path, lines: tuple[str, ..
     """A plan with its labels; simulated voxels are taken from the ledger."""
     identity, field = field_id(high), read_field(high)
     within = trainable(name, field)
-    selection = sample({identity: field}, LABELS_PER_PLAN, CUBE_MM, 0, 0, 0, within={identity: within})
+    selection = sample(
+        {identity: field}, LABELS_PER_PLAN, CUBE_MM, 0, 0, 0, within={identity: within}, strategy="adaptive"
+    )
     settings = SimulationSettings("gsm2_mc", lines, seed=0, target_se=0.003)
     start = time.time()
     responses = simulate(selection.of_role("chosen"), {identity: field}, work / "ledger", settings)

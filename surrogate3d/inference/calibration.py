@@ -144,7 +144,7 @@ def calibrate(
         QuantityError: a region is called as the whole is.
         ValueRangeError: a value without meaning, or too few voxels for the highest level.
     """
-    scores, noise = _scores(error, std, label_se, region)
+    scores, noise = scores_of(error, std, label_se, region)
     if not 0 < level < 1:
         raise ValueRangeError(f"the level of an interval must be between 0 and 1, found {level}")
     levels = tuple(sorted({*LEVELS, level}))
@@ -152,8 +152,8 @@ def calibrate(
     clean = without_noise(scores, noise)  # the few of small regions are too few for a variance of their own
     for name in names:
         clean[region == name] = without_noise(scores[region == name], noise[region == name])
-    whole = _factors(clean, levels)
-    own = {name: _factors(clean[region == name], levels) for name in names}
+    whole = conformal_quantiles(clean, levels)
+    own = {name: conformal_quantiles(clean[region == name], levels) for name in names}
     counts = {str(name): int(np.count_nonzero(region == name)) for name in np.unique(region)}
     drawn = _drawn_together(own, whole, [counts[name] for name in names], levels)
     masks = {WHOLE: np.ones(len(scores), dtype=bool)} | {name: region == name for name in names}
@@ -194,8 +194,12 @@ def _variance(scores: Floats, noise: Floats) -> float:
     return max(high, float(np.sqrt(2 / max(len(scores), 1)) * np.mean(noise**2)))
 
 
-def _factors(scores: Floats, levels: Sequence[float]) -> Floats:
-    """(level,) finite-sample quantiles of the absolute scores."""
+def conformal_quantiles(scores: Floats, levels: Sequence[float]) -> Floats:
+    """(level,) finite-sample quantiles of the absolute scores: the ceil((n + 1) level)-th smallest.
+
+    Raises:
+        ValueRangeError: too few scores for the highest level.
+    """
     ordered, n = np.sort(np.abs(scores)), len(scores)
     ranks = [int(np.ceil((n + 1) * level - 1e-9)) for level in levels]
     if ranks[-1] > n:
@@ -209,20 +213,22 @@ def _factors(scores: Floats, levels: Sequence[float]) -> Floats:
 def _drawn_together(
     own: Mapping[str, Floats], whole: Floats, counts: Sequence[int], levels: Sequence[float]
 ) -> dict[str, Floats]:
-    """Factors of the regions, drawn towards the whole's by how little their voxels can tell; ascending with level.
-
-    The variance of ln(factor) is that of a sample quantile of half-normal scores.
-    """
+    """Factors of the regions, drawn towards the whole's by how little their voxels can tell; ascending with level."""
     if not own:
         return {}
-    z = norm.ppf(0.5 * (1 + np.asarray(levels)))
-    per_voxel = np.asarray(levels) * (1 - np.asarray(levels)) / (2 * norm.pdf(z) * z) ** 2
+    per_voxel = np.array([quantile_variance(level) for level in levels])
     sampling = per_voxel / np.asarray(counts, dtype=float)[:, None]  # (region, level)
     tiny = np.finfo(float).tiny
     apart = np.log(np.maximum(list(own.values()), tiny)) - np.log(np.maximum(whole, tiny))
     between = np.maximum((apart**2 - sampling).mean(axis=0), 0.0)
     factors = whole * np.exp(apart * between / (between + sampling))
     return dict(zip(own, np.maximum.accumulate(factors, axis=1), strict=True))
+
+
+def quantile_variance(level: float) -> float:
+    """Variance, times their number, of the logarithm of a sample quantile of half-normal scores."""
+    z = norm.ppf(0.5 * (1 + level))
+    return float(level * (1 - level) / (2 * norm.pdf(z) * z) ** 2)
 
 
 def _noise_share(scores: Floats, clean: Floats) -> float:
@@ -234,7 +240,7 @@ def _plain(values: Floats) -> tuple[float, ...]:
     return tuple(float(x) for x in values)
 
 
-def _scores(
+def scores_of(
     error: npt.NDArray[np.floating],
     std: npt.NDArray[np.floating],
     label_se: npt.NDArray[np.floating],

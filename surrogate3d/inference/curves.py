@@ -10,12 +10,12 @@ import numpy.typing as npt
 import torch
 from scipy.stats import norm
 
-from surrogate3d.errors import BundleError, ValueRangeError
+from surrogate3d.errors import BundleError, QuantityError, ValueRangeError
 from surrogate3d.grid import Field
-from surrogate3d.grid.regions import region_names, regions
-from surrogate3d.inference.calibration import Calibration
+from surrogate3d.inference.deviation import whole_answer
 from surrogate3d.inference.domain import domain_map, require_fit
 from surrogate3d.inference.spectrum_domain import SpectrumDomain
+from surrogate3d.inference.steady_regions import steady_regions
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import channels
 from surrogate3d.model.denormals import without_denormals
@@ -100,10 +100,13 @@ def predict_curves(
 
     Raises:
         BundleError: the field does not fit the model, or the conditions do not.
+        QuantityError: the table is of another cell line.
         UnknownNameError: the model was not trained for the cell line, and there is no table.
         ValueRangeError: no voxel has enough dose.
     """
     require_fit(field, surrogate.card, line)
+    if table is not None and table.cell_line != line.name:
+        raise QuantityError(f"expected the table of the cell line {line.name}, found that of {table.cell_line}")
     beam = (field.beam_axis, field.beam_sign)
     own = table or surrogate.table_of(line)
     inputs = field_inputs(field, (surrogate.guide, own))
@@ -113,34 +116,25 @@ def predict_curves(
     turned = turn_downstream(mask, *beam)
     around = _conditions(surrogate.card, conditions, turned, beam, field.several_directions)
     answers = _members(surrogate, inputs, field.spectra.axes.Z, np.argwhere(turned), line, around)
-    effect, std, correction = _ensemble(answers, float(surrogate.card.calibration.get("residual_std", 0.0)))
+    effect, std, correction = _ensemble(answers)
     doses = np.array(surrogate.card.doses)
     where = domain_map(field, surrogate.card.primaries, SpectrumDomain.from_arrays(surrogate.domain), mask)
     outside = turn_downstream(where.outside, *beam)[turned]
+    least = np.zeros(len(std))
     if around is None:
         table_answer = _alone if field.several_directions else _grouped
         pooled = table_answer(inputs, field.spectra.axes.species, doses)[:, turned]
-        std[outside] = np.maximum(std[outside], np.abs(effect / pooled - 1).max(axis=0)[outside])
+        least[outside] = np.abs(effect / pooled - 1).max(axis=0)[outside]
         if where.unknown:  # else kernels, which can only mix what is there, follow slanted fronts better
             effect[:, outside] = pooled[:, outside]
             correction[:, outside] = 0.0
     effect, correction = (
         np.stack([_reorder(row, turned, mask, beam) for row in rows], axis=1) for rows in (effect, correction)
     )
-    std = _reorder(std, turned, mask, beam)
-    half_width = _half_width(surrogate.card, field, mask, std)
+    std, least = (_reorder(values, turned, mask, beam) for values in (std, least))
+    at = (field.tracks[mask], steady_regions(field)[mask])
+    std, half_width = whole_answer(surrogate.card.calibration, std, *at, least)
     return CurveMap(mask, doses, effect, std, where.outside, where.reason, where.score[mask], correction, half_width)
-
-
-def _half_width(card: ModelCard, field: Field, mask: npt.NDArray[np.bool_], std: Floats) -> Floats | None:
-    """(voxel,) of the calibrated 90 % interval; None for a model that was not calibrated."""
-    if "factors" not in card.calibration:
-        return None
-    calibration = Calibration.from_json(card.calibration)
-    if field.several_directions:  # there are no regions, and no voxel is in the domain
-        return calibration.half_width(std)
-    names = region_names(regions(np.nan_to_num(field.dose), field.beam_axis, field.beam_sign, field.grid.spacing_mm))
-    return calibration.half_width(std, names[mask])
 
 
 def _conditions(
@@ -176,12 +170,12 @@ def faulty(field: Field) -> npt.NDArray[np.bool_]:
     return np.asarray(field.volumes["spectrum_fault"].values > 0)
 
 
-def _ensemble(answers: list[tuple[Floats, Floats, Floats]], residual: float) -> tuple[Floats, Floats, Floats]:
+def _ensemble(answers: list[tuple[Floats, Floats, Floats]]) -> tuple[Floats, Floats, Floats]:
     """Mean effect (dose, voxel), its relative standard deviation (voxel,), mean log correction (dose, voxel)."""
     effects, variances, corrections = (np.stack(parts) for parts in zip(*answers, strict=True))
     effect = effects.mean(axis=0)
     spread = (effects / effect).var(axis=0, ddof=1).mean(axis=0) if len(effects) > 1 else 0.0
-    return effect, np.sqrt(variances.mean(axis=0) + spread + residual**2), corrections.mean(axis=0)
+    return effect, np.sqrt(variances.mean(axis=0) + spread), corrections.mean(axis=0)
 
 
 def _grouped(inputs: npt.NDArray[np.float32], species: tuple[str, ...], doses: Floats) -> Floats:
@@ -217,9 +211,9 @@ def _members(
     around = [None] * -(-len(at) // _PORTION) if conditions is None else torch.split(conditions, _PORTION, dim=1)
     answers = []
     for network in surrogate.networks:
-        hidden = network.context(seen)
+        context = network.context(seen)
         parts = [
-            network.answer(network.denoise(hidden, accumulators, smoothed, part, Z), photon, near)
+            network.answer(network.denoise(context, accumulators, smoothed, part, Z), photon, near)
             for part, near in zip(torch.split(at, _PORTION), around, strict=True)
         ]
         effect = torch.cat([part.effect(doses)[0] for part in parts], dim=1).double().numpy()

@@ -13,7 +13,8 @@ BUNDLE/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,12 +133,16 @@ def save_bundle(surrogate: Surrogate, path: str | Path, overwrite: bool = False)
 
     Raises:
         StoreError: `path` exists and is not to be replaced, or the disk is full.
+        BundleError: the card does not fit the networks and tables, or has a number that is not finite.
     """
     path = Path(path)
+    if len(surrogate.networks) != surrogate.card.members:
+        raise BundleError(f"the card is of {surrogate.card.members} networks, the model has {len(surrogate.networks)}")
+    _require_tables(surrogate.card, surrogate.tables)
     if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, SCHEMA):
         raise StoreError(f"{path} exists and is not a model bundle, so it is not replaced; choose another name")
     with atomic_directory(path, overwrite) as scratch:
-        (scratch / "card.json").write_text(_json({"schema": SCHEMA, **asdict(surrogate.card)}), encoding="utf-8")
+        (scratch / "card.json").write_text(card_text(SCHEMA, asdict(surrogate.card)), encoding="utf-8")
         for n, network in enumerate(surrogate.networks):
             weights = {name: value.contiguous() for name, value in network.state_dict().items()}
             (scratch / f"member_{n}.safetensors").write_bytes(save(weights))
@@ -161,6 +166,8 @@ def load_bundle(path: str | Path) -> Surrogate:
             MonoTable.from_json(json.loads((path / f"table_{name}.json").read_text(encoding="utf-8")))
             for name in card.line_names
         )
+        _require_tables(card, tables)
+        require_weights(path, [f"member_{n}" for n in range(card.members)] + ["domain"])
         networks = tuple(_network(path / f"member_{n}.safetensors", card) for n in range(card.members))
         domain = load_arrays((path / "domain.safetensors").read_bytes())
     except (OSError, LookupError, AttributeError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
@@ -186,6 +193,45 @@ def _card(data: Mapping[str, Any]) -> ModelCard:
     if card.channels != channel_names():
         raise BundleError("the model was made for other input channels; use the version of surrogate3d that made it")
     return card
+
+
+def card_text(schema: str, card: Mapping[str, Any]) -> str:
+    """The card of a bundle as JSON; what is not known of the training (NaN) is null, as JSON has no other word for it.
+
+    Raises:
+        BundleError: a number is infinite, or one on which the answer depends is not known.
+    """
+    try:
+        return _json({"schema": schema, **card, "training": _with_nulls(card["training"])})
+    except ValueError as error:
+        raise BundleError(f"the card of the model has a number that is not finite ({error}); train it again") from error
+
+
+def _with_nulls(data: Any) -> Any:
+    if isinstance(data, Mapping):
+        return {key: _with_nulls(value) for key, value in data.items()}
+    if isinstance(data, list | tuple):
+        return [_with_nulls(value) for value in data]
+    return None if isinstance(data, float) and math.isnan(data) else data
+
+
+def require_weights(path: Path, names: Sequence[str]) -> None:
+    """Refuse a bundle with other files of weights than its card asks for: a network fewer or more is another model.
+
+    Raises:
+        BundleError: a file is missing, or one is too many.
+    """
+    found = {file.stem for file in path.glob("*.safetensors")}
+    if found != set(names):
+        raise BundleError(
+            f"expected weights of {', '.join(sorted(names))}, as the card says, found {', '.join(sorted(found))}"
+        )
+
+
+def _require_tables(card: ModelCard, tables: Sequence[MonoTable]) -> None:
+    found = tuple(table.cell_line for table in tables)
+    if found != card.line_names:
+        raise BundleError(f"expected the tables of {', '.join(card.line_names)}, found those of {', '.join(found)}")
 
 
 def _json(data: object) -> str:

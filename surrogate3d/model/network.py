@@ -1,8 +1,9 @@
 """Group-wise kernel prediction: denoise the dose spectrum of each particle group, then apply the table.
 
 A small 3-D CNN predicts, for every particle group, energy band and voxel, softmax weights over the voxels of a near
-neighbourhood, over smoothed values of a wide one, and over a few fixed Gaussian filters. Part of a neighbour's weight
-comes from how alike the two voxels look (attention), so that kernels follow slanted fronts. The weights act on
+neighbourhood, over smoothed values of a wide one, and over a few fixed Gaussian filters. A neighbour's weight falls
+with the distance of the two voxels' keys, a few learnt features of what they show: kernels follow slanted fronts and
+take in far voxels that look the same, and a voxel decides only how strict to be. The weights act on
 dose-fraction spectra (through accumulators that are linear in them), so the result is a physically possible mixed
 field, and every cell line that has a table is answered by it. What the mixing rule itself gets wrong is left to
 `model.head`.
@@ -11,13 +12,16 @@ field, and every cell line that has a table is answered by it. What the mixing r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from surrogate3d.errors import ConfigError
 from surrogate3d.model.channels import FILTERS, Filter, channel_names, channels, is_primary, smooth
 from surrogate3d.model.groups import BANDS
 from surrogate3d.model.head import MAX_LOG_CORRECTION, Denoised, EffectHead
+from surrogate3d.model.shares import ShareFactors
 
 WIDE_STRIDE = (3, 3, 1)
 """Voxels between the places of the wide neighbourhood: far across the beam, where kernels follow a slanted front."""
@@ -33,11 +37,11 @@ class NetworkConfig:
     """Size of the network.
 
     Attributes:
-        width: channels of the hidden layers.
+        width: channels of the hidden layers, at least 2.
         blocks: residual 3 x 3 x 3 blocks; two convolutions each.
         neighbourhood: voxels of the near neighbourhood, across, across and along the beam; odd.
         wide: places of the wide neighbourhood, likewise, `WIDE_STRIDE` voxels apart; zeros for none.
-        likeness: width of the vectors by which two voxels are compared; 0 for none.
+        likeness: number of features by which two voxels are compared, at least 1.
         head_width: hidden width of the head.
         n_doses: doses at which the effect is corrected.
         conditions: names of the conditions that the head knows of, in order.
@@ -53,6 +57,12 @@ class NetworkConfig:
     n_doses: int = 11
     conditions: tuple[str, ...] = ()
     max_log_correction: float = MAX_LOG_CORRECTION
+
+    def __post_init__(self) -> None:
+        if self.width < 2:  # the hidden state is divided by its deviation over the channels
+            raise ConfigError(f"width of the network must be at least 2, found {self.width}")
+        if self.likeness < 1:
+            raise ConfigError(f"likeness of the network must be at least 1, found {self.likeness}")
 
     @property
     def places(self) -> tuple[tuple[int, int, int], ...]:
@@ -103,6 +113,18 @@ class Prediction:
         return self.denoised.effect(doses) * torch.exp(self.log_correction)
 
 
+class Context(NamedTuple):
+    """What the network makes of the channels of a volume.
+
+    Attributes:
+        state: (group, width, i, j, k) hidden state.
+        key: (group, i, j, k, likeness) features by which voxels are compared.
+    """
+
+    state: Tensor
+    key: Tensor
+
+
 class KernelNetwork(nn.Module):
     """The network; see the module's text."""
 
@@ -122,8 +144,9 @@ class KernelNetwork(nn.Module):
         self.weights = nn.Linear(config.width, n_bands * self.n_weights, bias=False)
         self.prior = nn.Parameter(torch.zeros(2, n_bands * self.n_weights))  # of other groups, of the primary
         n_like = config.likeness
-        self.query: nn.Module = nn.Linear(config.width, n_bands * n_like) if n_like else nn.Identity()
-        self.key: nn.Module = nn.Linear(config.width, n_like) if n_like else nn.Identity()
+        self.strictness = nn.Linear(config.width, n_bands * n_like)
+        self.key = nn.Linear(config.width + n_channels, n_like)
+        self.share_factors = ShareFactors(config.width)
         self.head = EffectHead(
             config.width, config.head_width, config.n_doses, len(config.conditions), config.max_log_correction
         )
@@ -138,17 +161,19 @@ class KernelNetwork(nn.Module):
         start[0, n_places + FILTERS.index(Filter(3.0, 2.0))] = 2.0
         with torch.no_grad():
             self.weights.weight *= 0.1
+            self.strictness.bias.fill_(-1.0)
             self.prior.copy_(start.repeat(1, len(BANDS)))
 
-    def context(self, channels: Tensor) -> Tensor:
-        """Hidden state of every voxel: (group, channel, i, j, k) to (group, width, i, j, k)."""
+    def context(self, channels: Tensor) -> Context:
+        """Hidden state and keys of every voxel from its channels (group, channel, i, j, k)."""
         shape = (1, -1, 1, 1, 1)
         normal = (channels - self.channel_mean.reshape(shape)) / self.channel_std.reshape(shape)
         normal = normal.clamp(-6.0, 6.0)
         hidden: Tensor = self.blocks(self.stem(normal.contiguous(memory_format=torch.channels_last_3d)))
         # Normalised voxel by voxel, so that tiles equal the whole: else weights can saturate, and learn no more.
         deviation, mean = torch.std_mean(hidden, dim=1, keepdim=True)
-        return (hidden - mean) / (deviation + 1e-3)
+        state = (hidden - mean) / (deviation + 1e-3)
+        return Context(state, self.key(torch.cat([state, normal], dim=1).permute(0, 2, 3, 4, 1)))
 
     def forward(self, inputs: Tensor, voxels: Tensor, charge: Tensor, alpha_x: Tensor) -> Denoised:
         """Denoise some voxels of a volume.
@@ -161,17 +186,19 @@ class KernelNetwork(nn.Module):
             alpha_x: photon alpha of the first line, 1/Gy.
         """
         accumulators = without_tracks(inputs)
-        hidden = self.context(channels(inputs, alpha_x, charge))
-        return self.denoise(hidden, accumulators, smooth_all(accumulators), voxels, charge)
+        context = self.context(channels(inputs, alpha_x, charge))
+        return self.denoise(context, accumulators, smooth_all(accumulators), voxels, charge)
 
     def denoise(
-        self, hidden: Tensor, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, charge: Tensor
+        self, context: Context, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, charge: Tensor
     ) -> Denoised:
-        """The second half of `forward`, for voxels in portions: `hidden` of `context`, `smoothed` of `smooth_all`."""
+        """The second half of `forward`, for voxels in portions: `context` of the method, `smoothed` of `smooth_all`."""
         i, j, k = voxels.unbind(1)
-        state = hidden[:, :, i, j, k].transpose(1, 2)  # (group, voxel, width)
-        weights = self._weights(state, hidden, is_primary(accumulators), voxels)
+        state = context.state[:, :, i, j, k].transpose(1, 2)  # (group, voxel, width)
+        primary = is_primary(accumulators)
+        weights = self._weights(state, context.key, primary, voxels)
         pooled = pool(weights, accumulators, smoothed, voxels, self.config)  # (group, band, accumulator, voxel)
+        pooled = pooled * torch.exp(self.share_factors(state, pooled[:, :, 0], primary))[:, :, None]
         whole = pooled.sum(dim=(0, 1))
         total, n = whole[:1].clamp_min(_TINY), (len(whole) - 1) // 2
         share = pooled[:, :, 0] / total  # (group, band, voxel)
@@ -184,17 +211,17 @@ class KernelNetwork(nn.Module):
         under = denoised.under(self.config.conditions, conditions)  # the head corrects the closed form, as in training
         return Prediction(under, *self.head(under, photon, conditions))
 
-    def _weights(self, state: Tensor, hidden: Tensor, primary: Tensor, voxels: Tensor) -> Tensor:
+    def _weights(self, state: Tensor, key: Tensor, primary: Tensor, voxels: Tensor) -> Tensor:
         """(voxel, group, band, weight), summing to one over the weights."""
         groups, n_voxels, bands = state.shape[0], state.shape[1], len(BANDS)
         logits = self.weights(state) + self.prior[primary.long()][:, None]
         logits = logits.reshape(groups, n_voxels, bands, self.n_weights)
-        if self.config.likeness:
-            keys = self.key(hidden.permute(0, 2, 3, 4, 1))
-            key = torch.stack([_gather(of_group, voxels, self.config.places) for of_group in keys])
-            query = self.query(state).reshape(groups, n_voxels, bands, -1)
-            alike = query @ key.transpose(-1, -2) / self.config.likeness**0.5  # (group, voxel, band, place)
-            logits = logits + nn.functional.pad(alike, (0, len(FILTERS)))
+        i, j, k = voxels.unbind(1)
+        near = torch.stack([_gather(of_group, voxels, self.config.places) for of_group in key])
+        apart = (near - key[:, i, j, k][:, :, None]).square()  # (group, voxel, place, likeness)
+        strictness = nn.functional.softplus(self.strictness(state)).reshape(groups, n_voxels, bands, -1)
+        unlike = strictness @ apart.transpose(-1, -2)  # (group, voxel, band, place)
+        logits = logits - nn.functional.pad(unlike, (0, len(FILTERS)))
         return torch.softmax(logits, dim=-1).transpose(0, 1)
 
 

@@ -22,6 +22,7 @@ from safetensors.torch import load, save
 from surrogate3d.errors import BundleError, FormatError, StoreError, UnknownNameError
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import atomic_directory
+from surrogate3d.model.bundle import card_text, require_weights
 from surrogate3d.model.dose_channels import ChannelSet
 from surrogate3d.model.regression import RegressionNetwork, RegressionShape, SmoothPrior
 
@@ -145,14 +146,16 @@ def save_reduced_bundle(model: ReducedModel, path: str | Path, overwrite: bool =
 
     Raises:
         StoreError: `path` exists and is not to be replaced, or the disk is full.
+        BundleError: the card does not fit the networks, or has a number that is not finite.
     """
-    path = Path(path)
+    path, variants = Path(path), model.card.variants
+    if len(model.networks) != len(variants):
+        raise BundleError(f"the card is of {len(variants)} networks, the model has {len(model.networks)}")
     if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, REDUCED_SCHEMA):
         raise StoreError(f"{path} exists and is not a model without spectra, so it is not replaced; take another name")
     with atomic_directory(path, overwrite) as scratch:
-        card = json.dumps({"schema": REDUCED_SCHEMA, **asdict(model.card)}, indent=1, allow_nan=False)
-        (scratch / "card.json").write_text(card, encoding="utf-8")
-        for network, variant in zip(model.networks, model.card.variants, strict=True):
+        (scratch / "card.json").write_text(card_text(REDUCED_SCHEMA, asdict(model.card)), encoding="utf-8")
+        for network, variant in zip(model.networks, variants, strict=True):
             weights = {name: value.contiguous() for name, value in network.state_dict().items()}
             (scratch / f"{variant.channel_set.name}.safetensors").write_bytes(save(weights))
         return manifest.write_manifest(scratch, REDUCED_SCHEMA)
@@ -168,6 +171,7 @@ def load_reduced_bundle(path: str | Path) -> ReducedModel:
     try:
         bundle_id = manifest.verify(path, REDUCED_SCHEMA)
         card = _card(json.loads((path / "card.json").read_text(encoding="utf-8")))
+        require_weights(path, [variant.channel_set.name for variant in card.variants])
         networks = tuple(_network(path, variant) for variant in card.variants)
     except (OSError, FormatError, BundleError, KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())  # torch lists weights that do not fit over many lines

@@ -25,6 +25,7 @@ from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.let import largest_species
 from surrogate3d.physics.mixing import MonoTable, mono_table
 from surrogate3d.pipeline.calibrating import calibrated
+from surrogate3d.pipeline.held_blocks import held_blocks
 from surrogate3d.pipeline.plan_pairs import PlanPair, TrainingLine
 from surrogate3d.training.dataset import Example
 from surrogate3d.training.loop import TrainConfig, Trained, train_member
@@ -91,7 +92,7 @@ def train(
 
 def _held(pair: PlanPair, fraction: float, rng: np.random.Generator) -> npt.NDArray[np.bool_]:
     """(i, j, k) voxels that are kept out of the training."""
-    return np.asarray((rng.random(pair.high.grid.shape) < fraction) & pair.learnt)
+    return held_blocks(pair.learnt, fraction, rng)
 
 
 def _example(

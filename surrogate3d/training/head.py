@@ -129,5 +129,5 @@ def rows_of(
 def denoise(network: KernelNetwork, inputs: Tensor, voxels: Tensor, charge: Tensor, alpha_x: Tensor) -> Denoised:
     """Some voxels, without a way back."""
     accumulators = without_tracks(inputs)
-    hidden = network.context(channels(inputs, alpha_x, charge))
-    return network.denoise(hidden, accumulators, smooth_all(accumulators), voxels, charge)
+    context = network.context(channels(inputs, alpha_x, charge))
+    return network.denoise(context, accumulators, smooth_all(accumulators), voxels, charge)

@@ -33,6 +33,9 @@ Progress = Callable[[int, int], None]
 CHECKPOINT_EVERY = 50
 """Steps between two checkpoints, and between two rows of the learning curve."""
 
+LEANING = 0.5
+"""Share of the steps in which the beam leans."""
+
 _M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
@@ -72,9 +75,9 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         counts = (self.steps, self.members, self.copies, self.voxels_per_step, self.width, self.threads)
-        if min(*counts, self.head_steps) < 1:
+        if min(*counts, self.head_steps) < 1 or self.width < 2:
             raise ConfigError(
-                "steps, head_steps, members, copies, voxels_per_step, width and threads must be at least 1"
+                "steps, head_steps, members, copies, voxels_per_step and threads must be at least 1, width at least 2"
             )
         if not 0 <= self.calibration_fraction < 1 or self.learning_rate <= 0:
             raise ConfigError("calibration_fraction must be in [0, 1) and learning_rate positive")
@@ -120,7 +123,7 @@ def train_member(
         conditions: names of the conditions in the examples.
 
     Raises:
-        ValueRangeError: there is no labelled voxel.
+        ValueRangeError: there is no labelled voxel, or no step found a voxel to learn from.
         StoreError: `state` holds the checkpoint of another training.
     """
     if not any(bool(torch.isfinite(e.label).any()) for e in examples):
@@ -131,7 +134,10 @@ def train_member(
     rng = np.random.default_rng(seed)
     network = KernelNetwork(_network_config(config, len(doses), conditions))
     _normalise(network, examples, photon)
-    losses = _Kernels(network, examples, photon[0, 0], doses, config, seed, rng, state).fit(progress)
+    kernels = KernelTraining(network, examples, photon[0, 0], doses, config, seed, rng, state)
+    losses = kernels.fit(progress)
+    if not kernels.learnt:
+        raise ValueRangeError("no step had a voxel to learn from; widen what may be learnt, or train more steps")
     train_head(network, examples, photon, doses, config.head_steps, rng)
     return Trained(network.eval(), losses)
 
@@ -164,7 +170,7 @@ def _normalise(network: KernelNetwork, examples: Sequence[Example], photon: Tens
     network.channel_std.copy_(values.std(dim=1).clamp_min(1e-2))
 
 
-class _Kernels:
+class KernelTraining:
     """The training of the kernels: one plan, one realisation and another geometry a step."""
 
     def __init__(
@@ -187,13 +193,14 @@ class _Kernels:
             self.optimiser, config.learning_rate, total_steps=config.steps, pct_start=0.101
         )
         self.running, self.history = float("nan"), list[float]()
+        self.learnt = False
 
     def fit(self, progress: Progress | None) -> tuple[float, ...]:
         """All steps; the losses on the way."""
         done = self._resume()
         curves = None
         if self.state is not None:
-            curves = LearningCurves(self.state.with_suffix(".csv"), ("relative_loss", "learning_rate"), done)
+            curves = LearningCurves(f"{self.state}.csv", ("relative_loss", "learning_rate"), done)
         for step in range(done + 1, self.config.steps + 1):
             self._step()
             if step % 10 == 1:
@@ -212,6 +219,8 @@ class _Kernels:
         example = self.examples[int(self.rng.integers(len(self.examples)))]
         n = int(self.rng.integers(len(example.inputs)))
         geometry = Geometry.draw(tuple(example.learnt.shape[:2]), self.rng)
+        if self.rng.random() < LEANING:
+            geometry = geometry.leaning(example.learnt.shape[2], self.rng)
         # Only the first line: a kernel is the same for all of them.
         n_lines = (example.inputs[n].shape[2] - 2) // 2
         inputs = geometry.apply(example.inputs[n][:, :, [0, 1, 2, 2 + n_lines]])
@@ -219,11 +228,12 @@ class _Kernels:
         merged = draw_coarsening(self.rng)
         inputs, target = coarsen(inputs, merged), coarsen(target, merged)
         inputs[:, :, 1] *= merged[0] * merged[1]  # a larger face is hit by more tracks
-        learnt = coarsen(geometry.apply(example.learnt.to(inputs)), merged) > 0.99
+        learnt = coarsen(geometry.learnt(example.learnt).to(inputs), merged) > 0.99
         known = (learnt & (inputs[:, :, 0].sum(dim=(0, 1)) > 0) & (target[0] > 0)).nonzero()
         voxels = known[torch.from_numpy(self.rng.permutation(len(known))[: self.config.voxels_per_step])]
         self.optimiser.zero_grad()
         if len(voxels):
+            self.learnt = True
             denoised = self.network(inputs, voxels, example.charge, self.alpha_x)
             loss = denoising_loss(denoised.effect(self.doses), effect_of(target, voxels, self.doses))
             torch.autograd.backward(example.weight[n] * loss)
@@ -247,6 +257,7 @@ class _Kernels:
         if found is None:
             return 0
         self.history, self.running = list(found.extra["history"]), float(found.extra["running"])
+        self.learnt = self.running == self.running
         return found.step
 
     def _keep(self, step: int) -> None:
@@ -263,5 +274,4 @@ class _Kernels:
         )
 
     def _checkpoint(self) -> Path:
-        assert self.state is not None
-        return self.state.with_suffix(".checkpoint")
+        return Path(f"{self.state}.checkpoint")

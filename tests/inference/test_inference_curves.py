@@ -8,7 +8,7 @@ import torch
 from synthetic import AXES, LINE, TABLE, make_field, make_surrogate, prescribed, random_network, reoriented
 
 from surrogate3d.direct.task import DOSE_LADDER
-from surrogate3d.errors import BundleError, UnknownNameError, ValueRangeError
+from surrogate3d.errors import BundleError, QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import Beam, SpectrumAxes, Volume, VolumeSet, quantity
 from surrogate3d.grid.regions import region_names, regions
 from surrogate3d.inference import curves
@@ -50,9 +50,10 @@ def voxel_alone(seed, corrected=False):
     """A network that answers by the mixing rule of the voxel alone."""
     network = random_network(seed, corrected=corrected)
     with torch.no_grad():
-        for part in (network.weights, network.query, network.key):
+        for part in (network.weights, network.key):
             part.weight.zero_()
-        network.key.bias.zero_()
+        for values in network.share_factors.parameters():
+            values.zero_()
         network.prior.fill_(-60.0)
         network.prior[:, network.config.n_near // 2 :: network.n_weights] = 60.0
     return network
@@ -316,6 +317,11 @@ def test_a_closed_form_is_part_of_the_answer():
 def test_conditions_must_be_those_of_the_training(trained, given):
     with pytest.raises(BundleError, match=r"the model was trained with the conditions .* give the same"):
         predict_curves(FIELD, conditioned(trained), LINE, conditions=around(*given))
+
+
+def test_the_table_of_another_line_is_refused(surrogate):
+    with pytest.raises(QuantityError, match="expected the table of the cell line HSG, found that of V79"):
+        predict_curves(FIELD, surrogate, LINE, table=mono_table("V79"))
 
 
 def test_what_cannot_be_answered_is_refused(surrogate):

@@ -102,7 +102,7 @@ def test_the_round_trip_keeps_networks_of_any_form(tmp_path, size):
     """The numbers of the card are enough to make them again: neighbourhoods, conditions, bounds."""
     form = {
         "wide": NetworkConfig(7, 3, (3, 5, 1), (1, 1, 3), 2, 5, 4, ("oxygen", "timing"), 2.0),
-        "narrow": NetworkConfig(2, 0, (1, 1, 1), (0, 0, 0), 0, 3, 11),
+        "narrow": NetworkConfig(2, 0, (1, 1, 1), (0, 0, 0), 1, 3, 11),
     }[size]
     torch.manual_seed(1)
     made = make_surrogate(FIELD, (KernelNetwork(form).eval(),), doses=tuple(float(n + 1) for n in range(form.n_doses)))
@@ -156,7 +156,6 @@ def rewritten(path, change):
     [
         lambda card: card.pop("doses"),
         lambda card: card.update(colour="red"),
-        lambda card: card.update(members=3),
         lambda card: card.update(cell_lines=[["V79", 0.1, 0.05]]),
         lambda card: card["network"].update(depth=3),
     ],
@@ -164,6 +163,46 @@ def rewritten(path, change):
 def test_a_card_that_does_not_fit_its_bundle_is_refused(path, change):
     rewritten(path, change)
     refusal(path)
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_a_card_of_another_number_of_networks_is_refused(path, members):
+    """With one network fewer the answer and its spread would be another model's."""
+    rewritten(path, lambda card: card.update(members=members))
+    assert "expected weights of domain, member_0" in refusal(path)
+
+
+def test_the_table_of_another_line_under_its_name_is_refused(path):
+    table = json.loads((path / "table_HSG.json").read_text())
+    (path / "table_HSG.json").write_text(json.dumps({**table, "cell_line": "V79"}))
+    manifest.write_manifest(path, SCHEMA)
+    assert "expected the tables of HSG, found those of V79" in refusal(path)
+
+
+def test_a_model_that_its_card_does_not_fit_is_not_saved(tmp_path, surrogate):
+    with pytest.raises(BundleError, match="the card is of 2 networks, the model has 1"):
+        save_bundle(replace(surrogate, networks=surrogate.networks[:1]), tmp_path / "model")
+    with pytest.raises(BundleError, match="expected the tables of HSG, found those of V79"):
+        save_bundle(replace(surrogate, tables=(mono_table("V79"),)), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_is_not_known_of_the_training_is_kept_as_null(tmp_path, surrogate):
+    """As the loss of kernels whose first steps had no voxel to learn from."""
+    story = {"final_loss": [0.5, float("nan")], "plans": [{"voxels": ((1, 2, 3),), "rms": float("nan")}]}
+    save_bundle(replace(surrogate, card=replace(surrogate.card, training=story)), tmp_path / "model")
+    kept = {"final_loss": [0.5, None], "plans": [{"voxels": [[1, 2, 3]], "rms": None}]}
+    assert load_bundle(tmp_path / "model").card.training == kept
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"training": {"loss": float("inf")}}, {"doses": (1.0, float("nan"))}, {"calibration": {"levels": [float("nan")]}}],
+)
+def test_a_number_that_is_not_finite_is_not_saved_where_it_decides(tmp_path, surrogate, change):
+    with pytest.raises(BundleError, match="not finite"):
+        save_bundle(replace(surrogate, card=replace(surrogate.card, **change)), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_weights_of_another_size_are_refused(path):

@@ -9,6 +9,7 @@ from scipy.ndimage import gaussian_filter
 from synthetic import AXES, LINE, N_DOSES, TABLE, make_field, random_network
 
 from surrogate3d.direct.task import DOSE_LADDER
+from surrogate3d.errors import ConfigError
 from surrogate3d.model.channels import CONTEXT_SCALES, FILTERS, Filter, channels, reach
 from surrogate3d.model.groups import BAND_EDGES_MEV_U, BANDS, field_inputs
 from surrogate3d.model.head import CLOSED_FORM, LOG_STD_RANGE
@@ -124,13 +125,12 @@ def test_places_are_near_then_wide_around_the_voxel(config):
     assert near[config.n_near // 2] == (0, 0, 0)
 
 
-@pytest.mark.parametrize("likeness", [0, 3])
-def test_weights_sum_to_one(inputs, likeness):
-    network = made(replace(TINY, likeness=likeness))
-    hidden = network.context(channels(inputs, ALPHA_X, CHARGE))
+def test_weights_sum_to_one(inputs):
+    network = made(TINY)
+    context = network.context(channels(inputs, ALPHA_X, CHARGE))
     voxels = all_voxels(inputs)[::7]
     i, j, k = voxels.unbind(1)
-    weights = network._weights(hidden[:, :, i, j, k].transpose(1, 2), hidden, PRIMARY, voxels)
+    weights = network._weights(context.state[:, :, i, j, k].transpose(1, 2), context.key, PRIMARY, voxels)
     assert weights.shape == (len(voxels), 2, len(BANDS), len(TINY.places) + len(FILTERS))
     assert float(weights.detach().min()) >= 0
     torch.testing.assert_close(weights.sum(dim=-1), torch.ones(weights.shape[:-1]))
@@ -139,9 +139,9 @@ def test_weights_sum_to_one(inputs, likeness):
 def only_the_voxel_itself(network):
     n, own = network.n_weights, network.config.n_near // 2
     with torch.no_grad():
-        for part in (network.query, network.key):
-            part.weight.zero_()
-            part.bias.zero_()
+        network.key.weight.zero_()
+        for part in network.share_factors.parameters():
+            part.zero_()
         network.weights.weight.zero_()
         network.prior.fill_(-60.0)
         network.prior[:, own::n] = 60.0
@@ -213,9 +213,8 @@ def test_before_training_the_beam_is_itself_and_other_groups_are_pooled_far_arou
     network = KernelNetwork(DEFAULT)
     with torch.no_grad():
         network.weights.weight.zero_()
-        hidden, voxels = torch.zeros(2, DEFAULT.width, *inputs.shape[3:]), torch.tensor([[4, 4, 5]])
-        network.query.bias.zero_()
-        (weights,) = network._weights(hidden[:, :, [4], [4], [5]].transpose(1, 2), hidden, PRIMARY, voxels)
+        key, voxels = torch.zeros(2, *inputs.shape[3:], DEFAULT.likeness), torch.tensor([[4, 4, 5]])
+        (weights,) = network._weights(torch.zeros(2, 1, DEFAULT.width), key, PRIMARY, voxels)
     own, n_places = DEFAULT.places.index((0, 0, 0)), len(DEFAULT.places)
     assert FILTERS[0] == Filter(0.5, 0.0)
     for band in range(len(BANDS)):
@@ -277,56 +276,46 @@ def test_a_larger_empty_grid_changes_nothing_far_from_the_edge():
     torch.testing.assert_close(embedded.log_std, answer.log_std, rtol=1e-5, atol=1e-5)
 
 
-def with_likeness(network, strength):
-    with torch.no_grad():
-        network.query.weight *= strength
-        network.key.weight *= strength
-    return network
-
-
 def test_by_likeness_alone_equal_neighbours_count_equally(inputs):
     """Exchanging two places whose voxels are alike changes nothing; exchanging two that differ does."""
-    network = with_likeness(random_network(), 4.0)
+    network = random_network()
     with torch.no_grad():
         network.weights.weight.zero_()
         network.prior.zero_()
     voxels = torch.tensor([[4, 4, 5]])
     accumulators = without_tracks(inputs).clone()
     accumulators[:, :, 1, 3, 4, 5] *= 3.0  # one neighbour is of another quality
-    hidden = network.context(channels(inputs, ALPHA_X, CHARGE)).detach().clone()
-    left, right = (slice(None), slice(None), 3, 4, 5), (slice(None), slice(None), 5, 4, 5)
-    hidden[left] = hidden[right]
+    context = network.context(channels(inputs, ALPHA_X, CHARGE))
+    key = context.key.detach().clone()
+    key[:, 3, 4, 5] = key[:, 5, 4, 5]
 
     def effect(values):
         with torch.no_grad():
             smoothed = smooth_all(accumulators)  # of the field as it was: only the near places are exchanged
-            return network.denoise(hidden, values, smoothed, voxels, CHARGE).effect(DOSES)
+            return network.denoise(context._replace(key=key), values, smoothed, voxels, CHARGE).effect(DOSES)
 
     exchanged = accumulators.clone()
     a, b = (..., 3, 4, 5), (..., 5, 4, 5)
     exchanged[a], exchanged[b] = accumulators[b], accumulators[a]
     torch.testing.assert_close(effect(exchanged), effect(accumulators), rtol=1e-5, atol=0)
-    hidden[left] = hidden[right] + 1.0
+    key[:, 3, 4, 5] += 1.0
     assert float((effect(exchanged) / effect(accumulators) - 1).abs().max()) > 1e-4
 
 
-def test_likeness_draws_weight_to_voxels_that_look_alike(inputs):
-    """With keys along one direction of the state and equal queries, the place with the largest key has most weight."""
+def test_weight_falls_with_the_squared_distance_of_the_keys(inputs):
+    """One feature, strictness one: a place whose key differs by 2 has exp(-4) of the weight of those that are alike."""
     network = made(replace(TINY, likeness=1))
     with torch.no_grad():
-        for part in (network.weights, network.query, network.key):
-            part.weight.zero_()
+        network.weights.weight.zero_()
         network.prior.zero_()
-        network.query.bias.fill_(1.0)
-        network.key.bias.zero_()
-        network.key.weight[0, 0] = 1.0
-    hidden = torch.zeros(2, TINY.width, *inputs.shape[3:])
-    hidden[:, 0, 5, 4, 5] = 2.0  # one voxel further along the first axis
-    voxels = torch.tensor([[4, 4, 5]])
-    weights = network._weights(hidden[:, :, [4], [4], [5]].transpose(1, 2), hidden, PRIMARY, voxels).detach()
+        network.strictness.weight.zero_()
+        network.strictness.bias.fill_(np.log(np.e - 1))  # of which the softplus is one
+    key = torch.zeros(2, *inputs.shape[3:], 1)
+    key[:, 5, 4, 5] = 2.0  # one voxel further along the first axis
+    weights = network._weights(torch.zeros(2, 1, TINY.width), key, PRIMARY, torch.tensor([[4, 4, 5]])).detach()
     at = TINY.places.index((1, 0, 0))
     others = [n for n in range(weights.shape[-1]) if n != at]
-    torch.testing.assert_close(weights[..., at], weights[..., 0] * torch.e**2)
+    torch.testing.assert_close(weights[..., at], weights[..., 0] / torch.e**4)
     torch.testing.assert_close(weights[..., others], weights[..., :1].expand_as(weights[..., others]))
 
 
@@ -355,6 +344,8 @@ def test_the_head_does_not_teach_the_kernels(inputs):
 
 def test_all_parts_of_the_kernels_are_taught_by_the_effect(inputs):
     network = random_network()
+    with torch.no_grad():
+        network.share_factors.mlp[-1].weight.normal_()  # zero before training, and what is behind it learns nothing yet
     network(inputs, all_voxels(inputs)[::9], CHARGE, ALPHA_X).effect(DOSES).sum().backward()
     taught = {name for name, p in network.named_parameters() if p.grad is not None and p.grad.any()}
     assert taught == {name for name, _ in network.named_parameters() if not name.startswith("head.")}
@@ -382,3 +373,10 @@ def test_without_tracks_keeps_dose_and_accumulators(inputs):
     kept = without_tracks(inputs)
     assert torch.equal(kept[:, :, 0], inputs[:, :, 0])
     assert torch.equal(kept[:, :, 1:], inputs[:, :, 2:])
+
+
+@pytest.mark.parametrize("width", [1, 0])
+def test_too_few_channels_to_normalise_over_are_refused(width):
+    with pytest.raises(ConfigError, match=f"at least 2, found {width}"):
+        replace(TINY, width=width)
+    assert replace(TINY, width=2).width == 2

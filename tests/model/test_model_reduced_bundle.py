@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -112,6 +113,28 @@ def test_a_card_that_does_not_fit_its_bundle_is_refused(path, change):
     (path / "card.json").write_text(json.dumps(card))
     manifest.write_manifest(path, REDUCED_SCHEMA)
     refusal(path)
+
+
+def test_a_card_of_fewer_networks_than_there_are_is_refused(path):
+    card = json.loads((path / "card.json").read_text())
+    gone = card["variants"].pop()
+    (path / "card.json").write_text(json.dumps(card))
+    manifest.write_manifest(path, REDUCED_SCHEMA)
+    assert ChannelSet(**gone["channel_set"]).name in refusal(path)
+
+
+def test_a_model_that_its_card_does_not_fit_is_not_saved(tmp_path):
+    with pytest.raises(BundleError, match=r"the card is of \d networks, the model has 1"):
+        save_reduced_bundle(replace(MODEL, networks=MODEL.networks[:1]), tmp_path / "model")
+    deep = replace(MODEL.card, doses=(1.0, float("nan")))
+    with pytest.raises(BundleError, match="not finite"):
+        save_reduced_bundle(replace(MODEL, card=deep), tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_what_is_not_known_of_the_training_is_kept_as_null(tmp_path):
+    save_reduced_bundle(replace(MODEL, card=replace(MODEL.card, training={"loss": float("nan")})), tmp_path / "model")
+    assert load_reduced_bundle(tmp_path / "model").card.training == {"loss": None}
 
 
 def test_an_existing_bundle_is_replaced_only_when_asked(path):

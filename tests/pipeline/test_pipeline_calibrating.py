@@ -10,11 +10,13 @@ from synthetic import AXES, LINE, N_DOSES, TABLE, lq_response, make_field, make_
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.inference.calibration import Calibration
 from surrogate3d.inference.curves import predict_curves
+from surrogate3d.inference.deviation import whole_answer
 from surrogate3d.inference.domain import require_fit
+from surrogate3d.inference.steady_regions import steady_regions
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
 from surrogate3d.physics.linear_quadratic import effect
 from surrogate3d.physics.mixing import zr_table
-from surrogate3d.pipeline.calibrating import DOSE_GY, FEWEST, calibrated, residual_std, thinned_field
+from surrogate3d.pipeline.calibrating import DOSE_GY, FEWEST, FEWEST_LABELS, calibrated, residual_std, thinned_field
 from surrogate3d.pipeline.plan_pairs import PlanPair
 
 SHAPE, TRACKS = (10, 9, 14), 60
@@ -27,7 +29,7 @@ TWO_GY = DOSE_LADDER.index(DOSE_GY)
 def surrogate():
     """The table on the voxel alone, and a constant deviation, too small by far: for the calibration to put right."""
     torch.manual_seed(1)
-    network = KernelNetwork(NetworkConfig(4, 1, (3, 3, 1), (0, 0, 0), 0, 4, N_DOSES)).eval()
+    network = KernelNetwork(NetworkConfig(4, 1, (3, 3, 1), (0, 0, 0), 1, 4, N_DOSES)).eval()
     with torch.no_grad():
         network.weights.weight.zero_()
         network.prior.fill_(-60.0)
@@ -58,18 +60,25 @@ def held_of(fraction, seed=3):
     return (np.random.default_rng(seed).random(SHAPE) < fraction) & (HIGH.dose > 0.05 * HIGH.dose.max())
 
 
+EVERY = np.ones(SHAPE, dtype=bool)
+
+
 def calibrate(surrogate, simulated, fraction=0.5, levels=()):
     return calibrated(surrogate, LINE, [pair(simulated)], [held_of(fraction)], levels, np.random.default_rng(1))
 
 
 def coverage(model, scatter, seeds=(11, 12, 13, 14)):
     """Share of the true effects at 2 Gy within the intervals, on other runs of few histories."""
+    plain, known = replace(model, card=replace(model.card, calibration={})), model.card.calibration
     rng, hits = np.random.default_rng(8), []
     true = effect(DOSE_GY, *zr_table(AXES, EXACT.spectra.fluence, TABLE))
     for seed in seeds:
-        found = predict_curves(make_field(seed, TRACKS, SHAPE), model, LINE)
+        run = make_field(seed, TRACKS, SHAPE)
+        found = predict_curves(run, plain, LINE)
         simulated = true[found.mask] * np.exp(scatter * rng.standard_normal(found.mask.sum()))
-        half_width = 1.645 * found.relative_std if found.half_width is None else found.half_width
+        names, tracks = steady_regions(run)[found.mask], run.tracks[found.mask]
+        std, half_width = whole_answer(known, found.relative_std, tracks, names)
+        half_width = 1.645 * std if half_width is None else half_width
         hits.append(np.abs(simulated / found.effect[:, TWO_GY] - 1) <= half_width)
     return float(np.concatenate(hits).mean())
 
@@ -100,15 +109,39 @@ def test_calibrating_changes_the_card_and_no_weight(surrogate):
 @pytest.mark.parametrize(("scatter", "se"), [(0.03, 0.0), (0.03, 0.02), (0.0, 0.02)])
 def test_what_direct_simulation_scatters_about_the_table_is_measured_without_its_noise(surrogate, scatter, se):
     """Of 300 voxels; the standard error of a standard deviation is 4 %, more with noise that is taken out."""
-    found = residual_std(surrogate, LINE, [pair(responses(scatter, se=se))])
+    found = residual_std(surrogate, LINE, [pair(responses(scatter, se=se))], [EVERY])[0]
     assert found == pytest.approx(scatter, rel=0.15, abs=0.008)
 
 
 def test_a_bias_that_the_head_leaves_counts_as_scatter_and_other_lines_do_not(surrogate):
     biased = responses(0.0, correction=0.04)
     others = [replace(r, cell_line="V79") for r in responses(0.5)]
-    assert residual_std(surrogate, LINE, [pair([*biased, *others])]) == pytest.approx(0.04, rel=0.02)
-    assert residual_std(surrogate, LINE, [pair(others)]) == 0.0
+    assert residual_std(surrogate, LINE, [pair([*biased, *others])], [EVERY])[0] == pytest.approx(0.04, rel=0.02)
+    assert residual_std(surrogate, LINE, [pair(others)], [EVERY]) == (0.0, 0)
+
+
+def test_only_labels_that_were_kept_out_tell_what_the_head_leaves(surrogate):
+    """Those of the training could be fitted to any accuracy: their scatter is left out."""
+    held = held_of(0.5)
+    learnt = [r for r in responses(0.0, n=400) if not held[r.voxel]]
+    out = [r for r in responses(0.05, n=400) if held[r.voxel]]
+    found, voxels = residual_std(surrogate, LINE, [pair([*learnt, *out])], [held])
+    assert voxels == len(out) > 100
+    assert found == pytest.approx(0.05, rel=0.2)
+
+
+def test_with_few_labels_kept_out_the_table_without_its_correction_bounds_what_the_head_leaves(surrogate):
+    with torch.no_grad():
+        network = KernelNetwork(surrogate.networks[0].config).eval()
+        network.load_state_dict(surrogate.networks[0].state_dict())
+        network.head.correction[-1].bias.fill_(float(np.arctanh(0.04 / 0.15)))
+    corrected, simulated = replace(surrogate, networks=(network,)), responses(0.0, correction=0.04)
+    held = np.zeros(SHAPE, dtype=bool)
+    for response in simulated[: FEWEST_LABELS - 1]:
+        held[response.voxel] = True
+    found, voxels = residual_std(corrected, LINE, [pair(simulated)], [held])
+    assert voxels == FEWEST_LABELS - 1
+    assert found == pytest.approx(0.04, rel=0.02)
 
 
 def test_what_the_head_corrects_is_no_residual(surrogate):
@@ -117,12 +150,12 @@ def test_what_the_head_corrects_is_no_residual(surrogate):
         network.load_state_dict(surrogate.networks[0].state_dict())
         network.head.correction[-1].bias.fill_(float(np.arctanh(0.04 / 0.15)))
     corrected = replace(surrogate, networks=(network,))
-    assert residual_std(corrected, LINE, [pair(responses(0.0, correction=0.04))]) < 0.002
+    assert residual_std(corrected, LINE, [pair(responses(0.0, correction=0.04))], [EVERY])[0] < 0.002
 
 
 def test_too_few_voxels_leave_the_deviation_as_it_is(surrogate):
     model = calibrate(surrogate, responses(0.03), fraction=0.02)
-    assert list(model.card.calibration) == ["residual_std"]
+    assert list(model.card.calibration) == ["residual_std", "residual_voxels"]
     assert predict_curves(LOW, model, LINE).half_width is None
     plain = predict_curves(LOW, surrogate, LINE)
     wider = predict_curves(LOW, model, LINE)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from surrogate3d.training.dataset import Geometry, shift_columns
+from surrogate3d.training.dataset import CUT_MARGIN, LEANING_DEPTHS, Geometry, shift_columns
 
 NAN = float("nan")
 
@@ -109,3 +109,53 @@ def test_the_plan_itself_is_not_changed(plan):
     before = [x.clone() for x in plan]
     applied(plan, 1)
     assert all(torch.equal(mine, theirs) for mine, theirs in zip(plan, before, strict=True))
+
+
+@pytest.mark.parametrize("slope", [(0.3, 0.0), (0.0, -0.25), (-0.4, 0.4)])
+def test_a_leaning_beam_moves_each_slice_across_and_loses_nothing(slope):
+    """The slow twin: every slice rolled on a grid grown by hand."""
+    values = 1.0 + torch.arange(7 * 6 * 20.0).reshape(7, 6, 20)
+    still = Geometry(torch.zeros(7, 6, dtype=torch.int64), (), False, slope)
+    geometry = still.leaning(20, np.random.default_rng(1))
+    assert geometry.depths == (0, 20)
+    found = geometry.apply(values).numpy()
+    by = np.rint([[-s * (k - 9.5) for k in range(20)] for s in slope]).astype(int)
+    grow = np.abs(by).max(axis=1)
+    grown = np.pad(values.numpy(), ((grow[0], grow[0]), (grow[1], grow[1]), (0, 0)))
+    expected = np.stack([np.roll(grown[..., k], tuple(by[:, k]), axis=(0, 1)) for k in range(20)], axis=-1)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_tilt_and_lean_together_turn_the_plan():
+    """A line of voxels along the beam and one across it stay at right angles, as in a rotation."""
+    slope = 0.25
+    along, across = torch.zeros(31, 3, 31), torch.zeros(31, 3, 31)
+    along[15, 1, :] = 1.0
+    across[:, 1, 15] = 1.0
+    i = torch.arange(31)
+    shift = torch.round(slope * (i - 15.0)).long()[:, None].expand(31, 3)
+    geometry = Geometry(shift, (), False, (slope, 0.0)).leaning(31, np.random.default_rng(0))
+    directions = []
+    for line in (along, across):
+        at = geometry.apply(line).nonzero().numpy().astype(float)[:, [0, 2]]
+        _, _, axes = np.linalg.svd(at - at.mean(axis=0))
+        directions.append(axes[0])
+    assert abs(directions[0] @ directions[1]) < 0.05
+    angle = np.degrees(np.arctan(abs(directions[0][0] / directions[0][1])))
+    assert angle == pytest.approx(np.degrees(np.arctan(slope)), abs=1.5)
+
+
+def test_a_long_plan_is_cut_when_it_leans_and_nothing_next_to_the_cuts_is_learnt_from():
+    learnt = torch.ones(4, 4, 50, dtype=torch.bool)
+    still = Geometry(torch.zeros(4, 4, dtype=torch.int64), (), False)
+    firsts = set()
+    for seed in range(40):
+        geometry = still.leaning(50, np.random.default_rng(seed))
+        first, end = geometry.depths
+        assert end - first == LEANING_DEPTHS
+        firsts.add(first)
+        expected = np.ones(LEANING_DEPTHS, dtype=bool)
+        expected[: CUT_MARGIN * (first > 0)] = False
+        expected[LEANING_DEPTHS - CUT_MARGIN * (end < 50) :] = False
+        np.testing.assert_array_equal(geometry.learnt(learnt)[1, 1].numpy(), expected)
+    assert {min(firsts), max(firsts)} == {0, 50 - LEANING_DEPTHS}

@@ -127,6 +127,15 @@ def test_a_training_that_was_stopped_goes_on_to_identical_weights(plan, tmp_path
     }
 
 
+def test_a_name_with_a_dot_is_kept_whole(plan, tmp_path):
+    """So that two trainings whose names differ after the dot do not take each other's state."""
+    for n, name in enumerate(("run.v1", "run.v2")):
+        trained(plan, replace(QUICK, steps=1 + n), state=tmp_path / name)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        f"run.v{n}.{kind}" for n in (1, 2) for kind in ("csv", "checkpoint")
+    }
+
+
 @pytest.mark.parametrize("other", ["data", "settings"])
 def test_the_checkpoint_of_another_training_is_refused(plan, tmp_path, other):
     config = replace(QUICK, steps=1)
@@ -175,7 +184,7 @@ def test_a_step_without_a_voxel_to_learn_from_changes_no_kernel(plan):
     nowhere = replace(plan, learnt=torch.zeros_like(plan.learnt))
     torch.manual_seed(5)
     start = KernelNetwork(loop._network_config(QUICK, len(DOSES), ()))
-    kernels = loop._Kernels(start, [nowhere], PHOTON[0, 0], DOSES, QUICK, 5, np.random.default_rng(5), None)
+    kernels = loop.KernelTraining(start, [nowhere], PHOTON[0, 0], DOSES, QUICK, 5, np.random.default_rng(5), None)
     before = torch.cat([p.detach().flatten().clone() for p in start.parameters()])
     kernels.fit(None)
     assert torch.equal(torch.cat([p.detach().flatten() for p in start.parameters()]), before)
@@ -205,6 +214,7 @@ def test_networks_are_made_as_the_settings_say(plan):
     "change",
     [
         *({name: 0} for name in ("steps", "members", "copies", "voxels_per_step", "width", "threads", "head_steps")),
+        {"width": 1},
         {"calibration_fraction": 1.0},
         {"calibration_fraction": -0.1},
         {"learning_rate": 0.0},
