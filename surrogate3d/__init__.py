@@ -19,7 +19,7 @@ _HOMES = {
     "PlanPair": "surrogate3d.pipeline.training",
     "train": "surrogate3d.pipeline.training",
     "load_bundle": "surrogate3d.model.bundle",
-    "predict": "surrogate3d.pipeline.prediction",
+    "predict": "surrogate3d.pipeline.in_memory",
     "validate": "surrogate3d.pipeline.validation",
     "cell_line": "surrogate3d.physics.cell_line",
     "run_demo": "surrogate3d.pipeline.demo",

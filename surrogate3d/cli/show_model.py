@@ -32,7 +32,7 @@ def trained(data: Mapping[str, Any]) -> None:
     """Print what was trained."""
     table = Table("network", "error / that of grouped pooling")
     for number, loss in enumerate(data["final_loss"]):
-        table.add_row(str(number), f"{loss:.3f}")
+        table.add_row(str(number), "not known" if loss is None else f"{loss:.3f}")  # no voxel to learn from yet
     voxels = sum(plan["voxels"] for plan in data["plans"])
     words = f"{len(data['plans'])} plans, {voxels} simulated voxels, {', '.join(data['cell_lines'])}"
     held = data["calibration"].get("voxels", {}).get("all")
@@ -43,8 +43,6 @@ def trained(data: Mapping[str, Any]) -> None:
 
 def warnings(found: Mapping[str, Any]) -> None:
     """Say what a user of the maps must know."""
-    if "chosen_because" in found:
-        show(found["chosen_because"])
     if found.get("cell_line_doubt"):
         warn(found["cell_line_doubt"])
     if found["refused"]:
@@ -63,7 +61,9 @@ def warnings(found: Mapping[str, Any]) -> None:
 
 
 def predicted(data: Mapping[str, Any]) -> None:
-    """Print what was predicted."""
+    """Print what was predicted, and why by that model where nobody named one."""
+    if "chosen_because" in data:
+        show(data["chosen_because"])
     table = Table("map", "minimum", "median", "maximum")
     for name, row in data["ranges"].items():
         table.add_row(name, *("-" if x is None else f"{x:.4g}" for x in row.values()))

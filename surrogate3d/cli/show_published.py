@@ -10,15 +10,24 @@ from surrogate3d.cli.console import show, warn
 
 
 def warnings(found: Mapping[str, Any]) -> None:
-    """Say what a user of the maps must know; of a published model in one line."""
+    """Say what a user of the maps must know; of an answer without spectra in one line."""
     show_model.warnings(found)
     if "inputs" in found:
-        said = [f"{found['model']['name']} from {found['inputs']}: a published model, not a simulation of these cells"]
-        warn("; ".join([*said, *found["warnings"]]))
+        name, _ = _answering(found)
+        what = "a published model, not a simulation of these cells" if "model" in found else "less sure than spectra"
+        warn("; ".join([f"{name} from {found['inputs']}: {what}", *found["warnings"]]))
 
 
 def predicted(data: Mapping[str, Any]) -> None:
     """Print what was predicted, and from what where that was not spectra."""
     show_model.predicted(data)
     if "inputs" in data:
-        show(f"REDUCED: {data['model']['name']} ({data['model']['source']}) from {data['inputs']}")
+        name, source = _answering(data)
+        show(f"REDUCED: {name} ({source}) from {data['inputs']}")
+
+
+def _answering(found: Mapping[str, Any]) -> tuple[str, str]:
+    """Name and source of a published model, or of a network on dose and LET."""
+    if "model" in found:
+        return found["model"]["name"], found["model"]["source"]
+    return f"network {found['network']}", f"bundle {found['bundle_id'][:12]}"

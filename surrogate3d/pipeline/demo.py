@@ -33,7 +33,8 @@ from surrogate3d.physics.mixing import mono_table
 from surrogate3d.pipeline.conversion import convert
 from surrogate3d.pipeline.design import SimulationSettings, sample, simulate
 from surrogate3d.pipeline.plan_pairs import PlanPair
-from surrogate3d.pipeline.prediction import predict_store
+from surrogate3d.pipeline.prediction import MapOutput, write_prediction
+from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 from surrogate3d.pipeline.reporting import write_validation_report
 from surrogate3d.pipeline.training import train
 from surrogate3d.pipeline.validation import Validation, ValidationSettings, headline, validate
@@ -153,8 +154,9 @@ def _run(scratch: Path, progress: Step, settings: DemoSettings) -> dict[str, Any
         save_bundle(train([pair], (line.name,), config, settings.seed, tell), scratch / "model")
     surrogate = load_bundle(scratch / "model")
     with _timed(seconds, "predict", progress):
-        fractionation = Fractionation(settings.fraction_dose_gy)
-        maps = predict_store(stores["plan-low"], surrogate, line, fractionation, scratch / "maps")
+        asked = MapRequest(Fractionation(settings.fraction_dose_gy))
+        predictor = surrogate_predictor(fields["plan-low"], ids["plan-low"], surrogate, asked)
+        maps = write_prediction(predictor, line, MapOutput(scratch / "maps"))
     judge = ValidationSettings(settings.fraction_dose_gy, "gsm2_mc", settings.validation_voxels, settings.seed + 1)
     table = mono_table(line.name)
     low, high, name = fields["plan-low"], fields["plan-high"], ids["plan-high"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from surrogate3d.direct.mono import mono_table_of
 from surrogate3d.grid import Field, Volume
 from surrogate3d.inference.curves import predict_curves
-from surrogate3d.inference.domain import require_fit
+from surrogate3d.inference.domain import line_outside, require_fit
 from surrogate3d.inference.maps import Fractionation, derive_maps, wanted
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
@@ -37,6 +38,17 @@ def predict(
     curves = flagged(predict_curves(field, surrogate, line, table=table, conditions=around), surrogate, field, oxygen)
     volumes = derive_maps(curves, field, line, fractionation, names)
     return PredictedMaps(volumes, curves, time.perf_counter() - start)
+
+
+def metadata(surrogate: Surrogate, line: CellLine) -> dict[str, Any]:
+    """What every map of a network on spectra stands under, besides field, cell line and fractionation."""
+    lines = [(str(known), float(a), float(b)) for known, a, b in surrogate.card.training.get("lines", [])]
+    return {
+        "bundle_id": surrogate.bundle_id,
+        "interval": "RBE_half_width is half of an interval that is to cover 90 %",
+        "cell_line_doubt": line_outside(lines or surrogate.card.cell_lines, line),
+        "unexplained_dose": "dose that the spectra do not explain is taken to act like the dose that they do explain",
+    }
 
 
 def table_for(surrogate: Surrogate, line: CellLine) -> MonoTable:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from surrogate3d.errors import UnknownNameError, UnsupportedError
 from surrogate3d.grid import DoseField, Field
 from surrogate3d.physics.let import largest_species
+from surrogate3d.pipeline.coarse_spectra import better_without_spectra
 
 
 class _For(NamedTuple):
@@ -86,6 +87,8 @@ def choose(field: DoseField, primary: str | None = None) -> Choice:
         return _without_spectra(field, field.primary or primary)
     species = "+".join(field.spectra.axes.species)
     beam = largest_species(field.spectra.axes, field.spectra.fluence)
+    if why := better_without_spectra(field):
+        return Choice("let-only", f"{why}: model let-only")
     for name, trained in TRAINED_FOR.items():
         if beam in trained.beams and set(field.spectra.axes.species) == set(trained.species):
             return Choice(name, f"the store has spectra of {species} of a beam of {beam}: model {name}")

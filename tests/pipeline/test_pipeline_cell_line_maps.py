@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from dicom_objects import rtstruct
-from synthetic import LET_DEFINITION, make_field, prescribed
+from synthetic import LET_DEFINITION, make_field, make_surrogate, prescribed
 
 from surrogate3d.errors import (
     ConfigError,
@@ -22,14 +22,16 @@ from surrogate3d.inference.maps import Fractionation
 from surrogate3d.inference.published import predict_published
 from surrogate3d.io.field_store import write_field
 from surrogate3d.io.images import read_maps, write_image
+from surrogate3d.model.bundle import save_bundle
 from surrogate3d.physics.cell_line import cell_line
-from surrogate3d.pipeline.cell_line_assignment import fractions_of, line_numbers, parse_assignment
+from surrogate3d.pipeline.cell_line_assignment import Assignment, fractions_of, line_numbers, parse_assignment
 from surrogate3d.pipeline.cell_line_maps import cell_line_maps, together
-from surrogate3d.pipeline.cell_line_prediction import Structures, predict_any, predict_by_structure
 from surrogate3d.pipeline.dicom_files import masks
-from surrogate3d.pipeline.prediction import predict_by_name
+from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store, write_prediction
+from surrogate3d.pipeline.predictors import MapRequest, predictor_by_name
 
 HSG, V79 = cell_line("HSG"), cell_line("V79")
+ASKED = MapRequest(Fractionation(2.0))
 GRID = Grid((4, 3, 2), (2.0, 2.0, 3.0), (1.0, 1.0, 1.5))
 
 
@@ -266,20 +268,45 @@ def test_a_store_becomes_maps_with_the_lines_of_its_structures(tmp_path):
     inside[4:] = 1.0
     write_image(Volume(field.grid, inside, quantity("structure")), tmp_path / "tumour.nii.gz")
     text = f"{tmp_path / 'tumour.nii.gz'}=V79,*=HSG"
-    how, output = Fractionation(2.0), tmp_path / "maps"
-    said = predict_by_structure(store, "wedenberg", Structures(parse_assignment(text)), how, output, ("zarr",))
+    cells, output = Structures(parse_assignment(text)), tmp_path / "maps"
+    said = predict_store(store, "wedenberg", cells, ASKED, MapOutput(output, ("zarr",)))
     maps = read_maps(output)
     for line, part in ((V79, np.s_[4:]), (HSG, np.s_[:4])):
-        whole = predict_published(field, "wedenberg", line, how)
+        whole = predict_published(field, "wedenberg", line, ASKED.fractionation)
         for name in whole:
             np.testing.assert_array_equal(maps[name].values[part], whole[name].values[part])
     np.testing.assert_array_equal(maps["cell_line"].values, np.where(inside > 0, 1, 2))
-    alone = predict_by_name(store, "wedenberg", HSG, how, tmp_path / "alone")
+    alone = write_prediction(predictor_by_name(store, "wedenberg", ASKED), HSG, MapOutput(tmp_path / "alone"))
     assert set(said) == {*alone, "by_structure"}
     assert said["cell_line"]["name"] == "V79, HSG by structure"
     assert said["voxels_answered"] == alone["voxels_answered"]
     written = json.loads((output / "maps.json").read_text())
     assert written["metadata"]["by_structure"] == said["by_structure"]
+
+
+def test_structures_of_one_line_give_what_that_line_gives_alone(tmp_path):
+    """Counts and ranges, too, whichever maps are asked for: one network on spectra, all of whose voxels are strange."""
+    field, store, bundle = make_field(seed=5), tmp_path / "plan.field.zarr", tmp_path / "model"
+    fluence = field.spectra.fluence.copy()
+    hole = tuple(np.argwhere(field.dose > 0.5 * field.dose.max())[7])
+    fluence[(..., *hole)] = 0  # irradiated and not answered
+    field = replace(field, spectra=replace(field.spectra, fluence=fluence))
+    write_field(field, store)
+    made = make_surrogate(field)
+    save_bundle(replace(made, card=replace(made.card, primaries=("C",))), bundle)
+    asked = replace(ASKED, names=("RBE10",))
+    structures = tuple((str(tmp_path / name), HSG) for name in ("a.nii", "b.nii"))
+    columns = np.broadcast_to(np.arange(field.grid.shape[0])[:, None, None] % 2, field.grid.shape)
+    for n, (path, _) in enumerate(structures):
+        write_image(Volume(field.grid, (columns == n).astype(np.float32), quantity("structure")), path)
+    cells = Structures(Assignment(structures, None))
+    parts = predict_store(store, str(bundle), cells, asked, MapOutput(tmp_path / "parts"))
+    alone = write_prediction(predictor_by_name(store, str(bundle), asked), HSG, MapOutput(tmp_path / "alone"))
+    assert alone["voxels_out_of_domain"] == alone["voxels_answered"] > 50
+    for name in ("voxels_answered", "voxels_out_of_domain", "strangest", "voxels_with_faulty_spectrum"):
+        assert parts[name] == alone[name]
+    assert parts["ranges"]["RBE10"] == alone["ranges"]["RBE10"]
+    assert parts["ranges"]["cell_line"] == {"minimum": 1.0, "median": 1.0, "maximum": 1.0}
 
 
 def test_structures_that_leave_dose_uncovered_write_nothing(tmp_path):
@@ -288,17 +315,16 @@ def test_structures_that_leave_dose_uncovered_write_nothing(tmp_path):
     write_image(Volume(field.grid, np.zeros(field.grid.shape, np.float32), quantity("structure")), tmp_path / "a.nii")
     asked = Structures(parse_assignment(f"{tmp_path / 'a.nii'}=V79"))
     with pytest.raises(ConfigError, match=r"are in none of the structures"):
-        predict_by_structure(store, "wedenberg", asked, Fractionation(2.0), tmp_path / "maps")
+        predict_store(store, "wedenberg", asked, ASKED, MapOutput(tmp_path / "maps"))
     assert not (tmp_path / "maps").exists()
 
 
 def test_one_line_for_all_is_the_usual_prediction_and_needs_no_structures(tmp_path):
-    field, store, how = protons_with_LET(), tmp_path / "plan.field.zarr", Fractionation(2.0)
+    field, store = protons_with_LET(), tmp_path / "plan.field.zarr"
     write_field(field, store)
-    one = predict_any(store, "wedenberg", Structures(parse_assignment("V79")), how, tmp_path / "one")
-    usual = predict_by_name(store, "wedenberg", V79, how, tmp_path / "usual")
+    one = predict_store(store, "wedenberg", Structures(parse_assignment("V79")), ASKED, MapOutput(tmp_path / "one"))
+    usual = write_prediction(predictor_by_name(store, "wedenberg", ASKED), V79, MapOutput(tmp_path / "usual"))
     assert {**one, "seconds": 0, "output": ""} == {**usual, "seconds": 0, "output": ""}
+    odd = Structures(parse_assignment("V79"), tmp_path / "rs.dcm")
     with pytest.raises(ConfigError, match=r"rs\.dcm is given, and no structure has a cell line"):
-        predict_any(
-            store, "wedenberg", Structures(parse_assignment("V79"), tmp_path / "rs.dcm"), how, tmp_path / "none"
-        )
+        predict_store(store, "wedenberg", odd, ASKED, MapOutput(tmp_path / "none"))

@@ -15,10 +15,11 @@ from surrogate3d.errors import FormatError, PrescriptionError, QuantityError, St
 from surrogate3d.grid import Volume, VolumeSet, quantity
 from surrogate3d.inference.maps import Fractionation
 from surrogate3d.io.dicom_write import RtDoseOptions
-from surrogate3d.io.field_store import write_field
+from surrogate3d.io.field_store import field_id, read_field, write_field
 from surrogate3d.io.images import read_image, write_image
 from surrogate3d.pipeline.dicom_export import comment, export_dose
-from surrogate3d.pipeline.prediction import predict_store
+from surrogate3d.pipeline.prediction import MapOutput, write_prediction
+from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 
 FIELD = make_field(seed=5)
 ZERO = RtDoseOptions(nan_as=0.0)
@@ -32,8 +33,9 @@ def folder(tmp_path_factory):
     write_field(prescribed(FIELD, 6.0), store)
     write_field(FIELD, folder / "unscaled.field.zarr")
     surrogate = replace(make_surrogate(FIELD, networks=()), bundle_id="0123456789ab")
+    made = surrogate_predictor(read_field(store), field_id(store), surrogate, MapRequest(Fractionation(2.0, 3)))
     for kind in ("nifti", "mha", "zarr"):
-        predict_store(store, surrogate, LINE, Fractionation(2.0, 3), folder / kind, (kind,))
+        write_prediction(made, LINE, MapOutput(folder / kind, (kind,)))
     return folder
 
 

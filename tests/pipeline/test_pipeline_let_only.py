@@ -36,8 +36,8 @@ from surrogate3d.pipeline.let_only_errors import (
 from surrogate3d.pipeline.let_only_training import LetOnlyPlan, train_let_only
 from surrogate3d.pipeline.models import resolve
 from surrogate3d.pipeline.plan_pairs import TrainingLine
-from surrogate3d.pipeline.prediction import written
-from surrogate3d.pipeline.predictors import let_only_predictor
+from surrogate3d.pipeline.prediction import MapOutput, write_prediction
+from surrogate3d.pipeline.predictors import MapRequest, let_only_predictor
 from surrogate3d.training.regression import LetOnlyConfig
 
 FIELD = field_with_LET(seed=5)
@@ -72,8 +72,8 @@ def test_maps_are_those_of_the_curves():
 
 def test_a_field_becomes_maps_with_their_story(tmp_path):
     field = reduced(prescribed_field())
-    made = let_only_predictor(field, "name-of-the-field", MODEL, Fractionation(2.0))
-    about = written(made, LINE, Fractionation(2.0), tmp_path / "maps", ("nifti",), overwrite=False)
+    made = let_only_predictor(field, "name-of-the-field", MODEL, MapRequest(Fractionation(2.0)))
+    about = write_prediction(made, LINE, MapOutput(tmp_path / "maps"))
     assert about["field_id"] == "name-of-the-field"
     assert about["bundle_id"] == "b" * 64
     assert about["inputs"] == "dose, LET_d and LET_t (reduced input, no spectra)"

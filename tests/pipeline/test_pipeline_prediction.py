@@ -8,18 +8,35 @@ import numpy as np
 import pytest
 from synthetic import LINE, make_field, make_surrogate, prescribed
 
-from surrogate3d.errors import BundleError, PrescriptionError, QuantityError, StoreError, UnknownNameError
+from surrogate3d.errors import (
+    BundleError,
+    PrescriptionError,
+    QuantityError,
+    StoreError,
+    UnknownNameError,
+    UnsupportedError,
+)
 from surrogate3d.grid import DoseField, LetDefinition, Prescription, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.inference.maps import ALWAYS, PRESCRIBED, Fractionation, derive_maps
-from surrogate3d.io.field_store import write_field
+from surrogate3d.io.field_store import field_id, read_field, write_field
 from surrogate3d.model.bundle import save_bundle
 from surrogate3d.physics.rbe import wedenberg
+from surrogate3d.pipeline.cell_line_assignment import Assignment
+from surrogate3d.pipeline.in_memory import metadata, predict
 from surrogate3d.pipeline.map_summary import refused
-from surrogate3d.pipeline.prediction import metadata, predict, predict_by_name, predict_store
+from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store, write_prediction
+from surrogate3d.pipeline.predictors import MapRequest, published_predictor, surrogate_predictor
 
 FIELD = make_field(seed=5)
 SURROGATE = replace(make_surrogate(FIELD), bundle_id="b" * 64)
+ASKED, CELLS = MapRequest(Fractionation(2.0)), Structures(Assignment((), LINE))
+
+
+def predict_with(surrogate, store, output, asked=ASKED):
+    """By a network in memory."""
+    made = surrogate_predictor(read_field(store), field_id(store), surrogate, asked)
+    return write_prediction(made, LINE, MapOutput(output))
 
 
 def test_maps_are_those_of_the_curves():
@@ -45,7 +62,7 @@ def test_what_is_left_out_has_its_reason(fractions):
 def test_a_store_becomes_maps_with_their_story(tmp_path):
     store, output = tmp_path / "plan.field.zarr", tmp_path / "maps"
     name = write_field(prescribed(FIELD, 2.0), store)
-    about = predict_store(store, SURROGATE, LINE, Fractionation(2.0), output)
+    about = predict_with(SURROGATE, store, output)
     maps = predict(prescribed(FIELD, 2.0), SURROGATE, LINE, Fractionation(2.0))
     mask = maps.curves.mask
     assert about["field_id"] == name
@@ -65,19 +82,21 @@ def test_a_store_becomes_maps_with_their_story(tmp_path):
     assert name in json.dumps(sidecar)
     json.dumps(about, allow_nan=False)  # plain data of standard JSON
     with pytest.raises(StoreError, match="exists"):
-        predict_store(store, SURROGATE, LINE, Fractionation(2.0), output)
+        predict_with(SURROGATE, store, output)
 
 
 def test_nothing_is_written_when_the_answer_is_refused(tmp_path):
     store, output = tmp_path / "plan.field.zarr", tmp_path / "maps"
     write_field(FIELD, store)
     with pytest.raises(PrescriptionError):
-        predict_store(store, SURROGATE, LINE, Fractionation(2.0), output, names=("D_RBE",))
+        predict_with(SURROGATE, store, output, replace(ASKED, names=("D_RBE",)))
     assert not output.exists()
 
 
 def test_what_stands_beside_every_map():
-    about = metadata(FIELD, "F", SURROGATE, LINE, Fractionation(1.8, 30))
+    made = surrogate_predictor(FIELD, "F", SURROGATE, MapRequest(Fractionation(1.8, 30)))
+    about = made.about(LINE)
+    assert about.items() >= metadata(SURROGATE, LINE).items()
     assert (about["fraction_dose_gy"], about["fractions"], about["prescription"]) == (1.8, 30, None)
     assert about["cell_line"]["alpha_x"] == LINE.alpha_x
     assert "explain" in about["unexplained_dose"]
@@ -103,7 +122,7 @@ def reduced_store(tmp_path):
 
 
 def test_a_published_model_answers_by_its_name(reduced_store, tmp_path):
-    about = predict_by_name(reduced_store, "wedenberg", LINE, Fractionation(2.0), tmp_path / "maps", ("nrrd", "nifti"))
+    about = predict_store(reduced_store, "wedenberg", CELLS, ASKED, MapOutput(tmp_path / "maps", ("nrrd", "nifti")))
     field = reduced(None)
     D, LET = field.dose, field.volumes["LET_d"].values
     inside = 0.05 * D.max() <= D
@@ -123,7 +142,7 @@ def test_a_published_model_answers_by_its_name(reduced_store, tmp_path):
 
 def test_a_published_model_tells_what_it_leaves_out(tmp_path):
     write_field(reduced(None), tmp_path / "a.field.zarr")
-    about = predict_by_name(tmp_path / "a.field.zarr", "constant", LINE, Fractionation(2.0), tmp_path / "maps")
+    about = predict_store(tmp_path / "a.field.zarr", "constant", CELLS, ASKED, MapOutput(tmp_path / "maps"))
     assert set(about["refused"]) == set(PRESCRIBED)
     assert set(about["ranges"]) == {"RBE_ref", "mask", "outside"}
 
@@ -131,7 +150,7 @@ def test_a_published_model_tells_what_it_leaves_out(tmp_path):
 def test_a_store_with_spectra_may_be_answered_by_a_published_model(tmp_path):
     field = replace(prescribed(FIELD, 2.0), primary="H")
     write_field(field, tmp_path / "a.field.zarr")
-    about = predict_by_name(tmp_path / "a.field.zarr", "constant", LINE, Fractionation(2.0), tmp_path / "maps")
+    about = predict_store(tmp_path / "a.field.zarr", "constant", CELLS, ASKED, MapOutput(tmp_path / "maps"))
     assert about["inputs"] == "dose (reduced input, no spectra)"
     assert about["ranges"]["D_RBE"]["maximum"] == pytest.approx(2.2)
 
@@ -139,7 +158,7 @@ def test_a_store_with_spectra_may_be_answered_by_a_published_model(tmp_path):
 def test_a_network_needs_spectra(reduced_store, tmp_path):
     save_bundle(make_surrogate(FIELD), tmp_path / "model.bundle")
     with pytest.raises(QuantityError, match=r"without spectra .* published"):
-        predict_by_name(reduced_store, str(tmp_path / "model.bundle"), LINE, Fractionation(2.0), tmp_path / "maps")
+        predict_store(reduced_store, str(tmp_path / "model.bundle"), CELLS, ASKED, MapOutput(tmp_path / "maps"))
     assert not (tmp_path / "maps").exists()
 
 
@@ -148,6 +167,11 @@ def test_a_path_goes_before_a_published_name(reduced_store, tmp_path, monkeypatc
     (tmp_path / "wedenberg").mkdir()
     write_field(FIELD, tmp_path / "spectra.field.zarr")
     with pytest.raises(BundleError, match="wedenberg"):
-        predict_by_name(tmp_path / "spectra.field.zarr", "wedenberg", LINE, Fractionation(2.0), tmp_path / "maps")
+        predict_store(tmp_path / "spectra.field.zarr", "wedenberg", CELLS, ASKED, MapOutput(tmp_path / "maps"))
     with pytest.raises(UnknownNameError, match=r"shipped: .*; published, of LET_d: constant, mcnamara, wedenberg"):
-        predict_by_name(reduced_store, "wedenburg", LINE, Fractionation(2.0), tmp_path / "maps")
+        predict_store(reduced_store, "wedenburg", CELLS, ASKED, MapOutput(tmp_path / "maps"))
+
+
+def test_no_predictor_without_spectra_takes_oxygen_and_keeps_silent():
+    with pytest.raises(UnsupportedError, match="constant knows nothing of oxygen"):
+        published_predictor(reduced(None), "F", "constant", replace(ASKED, oxygen="20"))

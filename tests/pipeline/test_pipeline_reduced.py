@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import SimpleITK
 from dicom_objects import beam_dose, rtdose, rtstruct
-from synthetic import LINE, make_field, make_surrogate, prescribed
+from synthetic import make_field, prescribed
 
 from surrogate3d.errors import (
     FormatError,
@@ -29,15 +29,18 @@ from surrogate3d.io.prescribe import PrescribeRequest
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.rbe import PUBLISHED_MODELS
 from surrogate3d.pipeline.any_input import convert_any, grid_of_any
+from surrogate3d.pipeline.cell_line_assignment import parse_assignment
 from surrogate3d.pipeline.conversion import info
 from surrogate3d.pipeline.dicom_files import masks
 from surrogate3d.pipeline.fields import combine_stores, crop_store, resample_store
-from surrogate3d.pipeline.prediction import predict_published_store, predict_store
+from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store
+from surrogate3d.pipeline.predictors import MapRequest
 from surrogate3d.pipeline.reduced import REDUCED, PlanFacts, convert_reduced, definition_of, is_reduced, read_reduced
 
 SAID = "weighting=dose; particles=protons; medium=water; restricted=no"
 WATER = PlanFacts(primary="H", medium="water")
 SHAPE = (4, 3, 5)
+ASKED, V79_ALONE = MapRequest(Fractionation(2.0)), Structures(parse_assignment("V79"))
 rng = np.random.default_rng(5)
 STORED = rng.integers(500, 2000, (5, 3, 4)).astype(np.uint16)  # frame, row, column
 STORED[0] = 0
@@ -320,7 +323,7 @@ def test_what_is_no_dose_of_a_plan_is_refused(tmp_path, dose, store):
 def test_a_published_model_predicts_from_the_store_and_a_bundle_does_not(dose, store, tmp_path):
     convert_reduced([dose], store, with_let(dose), prescribe=PrescribeRequest(2.0))
     line, scale = cell_line("V79"), 2.0 / DOSE.max()
-    found = predict_published_store(store, "wedenberg", line, Fractionation(2.0), tmp_path / "maps", ("mha",))
+    found = predict_store(store, "wedenberg", V79_ALONE, ASKED, MapOutput(tmp_path / "maps", ("mha",)))
     assert found["voxels_answered"] == 48
     D_RBE = read_image(tmp_path / "maps" / "D_RBE.mha", quantity("D_RBE")).values
     inside, D = DOSE > 0, scale * DOSE
@@ -328,7 +331,7 @@ def test_a_published_model_predicts_from_the_store_and_a_bundle_does_not(dose, s
     np.testing.assert_allclose(D_RBE[inside], RBE * D[inside], rtol=1e-5)
     assert np.isnan(D_RBE[~inside]).all()
     with pytest.raises(QuantityError, match="without spectra"):
-        predict_store(store, make_surrogate(make_field()), LINE, Fractionation(2.0), tmp_path / "none")
+        predict_store(store, "proton", V79_ALONE, ASKED, MapOutput(tmp_path / "none"))
 
 
 @pytest.mark.parametrize(
@@ -342,13 +345,13 @@ def test_a_published_model_predicts_from_the_store_and_a_bundle_does_not(dose, s
 def test_a_let_that_a_model_was_not_fitted_to_is_refused(dose, store, tmp_path, said, error, message):
     convert_reduced([dose], store, replace(with_let(dose), let_definition=definition_of(said)))
     with pytest.raises(error, match=message):
-        predict_published_store(store, "wedenberg", cell_line("V79"), Fractionation(2.0), tmp_path / "maps")
+        predict_store(store, "wedenberg", V79_ALONE, ASKED, MapOutput(tmp_path / "maps"))
 
 
 def test_a_beam_of_unknown_particles_is_not_predicted(dose, store, tmp_path):
     convert_reduced([dose], store, PlanFacts(medium="water"))
     with pytest.raises(UnsupportedError, match="does not say which particles"):
-        predict_published_store(store, "constant", cell_line("V79"), Fractionation(2.0), tmp_path / "maps")
+        predict_store(store, "constant", V79_ALONE, ASKED, MapOutput(tmp_path / "maps"))
 
 
 def test_reduced_stores_are_cropped_resampled_and_added(dose, store, tmp_path):
