@@ -60,7 +60,7 @@ def nanodosimetry_of(
         ValueRangeError: no such site, fluence at energies that the table does not have, or a step that is not positive.
     """
     table = table or nano_table()
-    nodes, LET = _energies(axes, step_mm)
+    nodes, LET = energies_along_steps(axes, step_mm)
     low, high = table.energy_mev_u[[0, -1]]
     _require(axes, fluence, (axes.energy_mev_u >= low) & (axes.energy_mev_u <= high), "table of cluster sizes")
     rows = [table.at(s, np.clip(nodes[:, n], low, high), site_nm, convention) for n, s in enumerate(axes.species)]
@@ -91,7 +91,7 @@ def damage_yields_of(
         UnknownNameError: no such kind.
         ValueRangeError: fluence of ions that a kind of damage is not known for, or a step that is not positive.
     """
-    nodes, LET = _energies(axes, step_mm)
+    nodes, LET = energies_along_steps(axes, step_mm)
     yields: dict[str, Floats] = {}
     for kind in kinds:
         known = damage_known(axes, kind)
@@ -114,7 +114,7 @@ def damage_known(axes: SpectrumAxes, kind: LesionKind) -> npt.NDArray[np.bool_]:
     return np.asarray((charge >= min(fitted)) & (charge <= max(fitted)))
 
 
-def _energies(axes: SpectrumAxes, step_mm: npt.ArrayLike | None) -> tuple[Floats, Floats]:
+def energies_along_steps(axes: SpectrumAxes, step_mm: npt.ArrayLike | None) -> tuple[Floats, Floats]:
     """(node, species, bin) energies with equal parts of the dose of their bin, and (species, bin) LET."""
     E = axes.energy_mev_u
     if step_mm is None:
