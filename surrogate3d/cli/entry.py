@@ -24,6 +24,7 @@ from surrogate3d.cli import (
     dicom_commands,
     direct_command,
     field_commands,
+    invitro_commands,
     judge_commands,
     let_command,
     model_commands,
@@ -61,6 +62,7 @@ for module in (
     model_commands,
     judge_commands,
     cell_line_commands,
+    invitro_commands,
     tour_commands,
 ):
     module.register(app)

@@ -41,6 +41,12 @@ def validate(
         Path | None, typer.Option(metavar="DIR", help="Keep the simulated voxels here; else they are not kept.")
     ] = None,
     report: Annotated[Path | None, typer.Option(metavar="FILE", help="Write an HTML report.")] = None,
+    survival_model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="BUNDLE", help="Show your model of survival in vitro beside, in the report: a path, or invitro."
+        ),
+    ] = None,
     fractions: Annotated[int, typer.Option(help="Number of equal fractions, for D_RBE in the report.")] = 1,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write the JSON object.")
@@ -66,7 +72,7 @@ def validate(
         validation = judgement.validate(directory, progress)
     if report is not None:
         with working("writing the report"):
-            judgement.report(validation, report, fractions)
+            judgement.report(validation, report, fractions, survival_model)
     data = {**judgement.summary(validation), "ledger": ledger, "report": report}
     if output is not None:
         write_json(output, document("validate", data), overwrite)

@@ -93,8 +93,9 @@ class Judgement:
             "table": validation.table.to_json(),
         }
 
-    def report(self, validation: Validation, path: Path, fractions: int) -> None:
-        """Write the HTML report; a prescription is delivered in so many equal fractions."""
+    def report(self, validation: Validation, path: Path, fractions: int, survival_model: str | None = None) -> None:
+        """Write the HTML report, with a model of in-vitro survival beside; equal fractions of a prescription."""
+        from surrogate3d.pipeline.invitro_training import load_model
         from surrogate3d.pipeline.reporting import write_validation_report
 
         write_validation_report(
@@ -112,4 +113,5 @@ class Judgement:
             },
             timings_s={"truth": validation.seconds},
             fractions=fractions,
+            in_vitro=None if survival_model is None else load_model(survival_model),
         )

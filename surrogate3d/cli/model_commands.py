@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from surrogate3d.cli import show_model, show_published
+from surrogate3d.cli import show_invitro, show_model, show_published
 from surrogate3d.cli.back_end_options import NucleusSpread, Oxygen
 from surrogate3d.cli.console import answer, counting, working
 from surrogate3d.cli.files import read_selection, require_free
@@ -97,6 +97,15 @@ def predict(
     line: CellLineOrAssignment,
     fraction_dose: FractionDose,
     model: AnyModel = None,
+    survival_model: Annotated[
+        str | None,
+        typer.Option(
+            "--survival-model",
+            metavar="BUNDLE",
+            help="In place of --model: your model of survival in vitro, a path, or invitro for your usual one.",
+            show_default=False,
+        ),
+    ] = None,
     fractions: Annotated[int, typer.Option(help="Number of equal fractions.")] = 1,
     formats: Annotated[
         str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,nrrd,zarr, separated by commas.")
@@ -129,18 +138,26 @@ def predict(
     one refuses them. The model let-only and a published model (constant, mcnamara, wedenberg, carabe, rorvik, mairani)
     need dose and LET_d only; the latter makes RBE_ref, outside (its validity) and what needs a prescription. With cell
     lines by structure, every voxel is against photons on its own line; overlapping structures are refused without
-    --first-wins.
+    --first-wins. A --survival-model answers for measured cells, and also makes importance_nanometre,
+    importance_micrometre and importance_LET: which scale it looked at (docs/in-vitro.md).
     """
     require_free(output, overwrite)
     from surrogate3d.inference.maps import Fractionation
     from surrogate3d.inference.regression import LetOnlyGiven
     from surrogate3d.pipeline.cell_line_assignment import parse_assignment
-    from surrogate3d.pipeline.cell_line_prediction import Structures, predict_any
+    from surrogate3d.pipeline.invitro_prediction import predict_in_vitro_store
+    from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store
+    from surrogate3d.pipeline.predictors import MapRequest
 
     cells = Structures(parse_assignment(line), structures, "first" if first_wins else "refuse")
     how, names = Fractionation(fraction_dose, fractions), words(maps) if maps else None
-    given = LetOnlyGiven(radiation, accept_let)
+    asked = MapRequest(how, names, LetOnlyGiven(radiation, accept_let), oxygen)
+    written = MapOutput(output, words(formats), overwrite)
     with working("predicting"):
-        found = predict_any(field, model, cells, how, output, words(formats), names, overwrite, given, oxygen)
-    show_published.warnings(found)
-    answer("predict", {"field": field, **found, "output": output}, as_json, show_published.predicted)
+        if survival_model is None:
+            found = predict_store(field, model, cells, asked, written)
+        else:
+            found = predict_in_vitro_store(field, survival_model, model, cells, asked, written)
+    said = show_published if survival_model is None else show_invitro
+    said.warnings(found)
+    answer("predict", {"field": field, **found, "output": output}, as_json, said.predicted)

@@ -83,6 +83,19 @@ _ROWS = (
     ("DSB_yield", "Y(DSB)", "1/Gy/Gbp", "DNA double-strand breaks, dose-weighted (PARTRAC fits)"),
     ("complex_DSB_yield", "Y(complex DSB)", "1/Gy/Gbp", "clustered double-strand breaks, dose-weighted (PARTRAC fits)"),
     (
+        "importance_nanometre",
+        "a(nm)",
+        "1",
+        "share of nanometre features in what an in-vitro model attends to of the irradiation",
+    ),
+    (
+        "importance_micrometre",
+        "a(um)",
+        "1",
+        "share of micrometre features in what an in-vitro model attends to of the irradiation",
+    ),
+    ("importance_LET", "a(LET)", "1", "share of LET in what an in-vitro model attends to of the irradiation"),
+    (
         "spectrum_fault",
         "spectrum fault",
         "1",

@@ -33,6 +33,7 @@ RESPONSES = (
     "D_RBE", "BED", "EQD2",
     "mask", "out_of_domain", "outside", "cell_line",
     "M1", "F1", "F2", "F3", "DSB_site_yield", "DSB_yield", "complex_DSB_yield",
+    "importance_nanometre", "importance_micrometre", "importance_LET",
 )  # fmt: skip
 """What follows from a radiation field, and is neither added nor carried to another grid."""
 

@@ -11,11 +11,13 @@ import numpy as np
 
 from surrogate3d.grid import Field, LetDefinition, Quantity, Volume
 from surrogate3d.inference.maps import Fractionation, derive_maps
+from surrogate3d.invitro.model import InVitroModel
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import zr_table
 from surrogate3d.pipeline.conversion import consistency, tracks
 from surrogate3d.pipeline.in_memory import table_for
+from surrogate3d.pipeline.invitro_maps import predict_in_vitro
 from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
 from surrogate3d.report import Conditions, DirectPoints, Fact, ReportContent, write_report
@@ -46,6 +48,7 @@ def write_validation_report(
     timings_s: Mapping[str, float] | None = None,
     title: str = "Survival and RBE of a radiation field",
     fractions: int = 1,
+    in_vitro: InVitroModel | None = None,
 ) -> Path:
     """Write the report of a validation.
 
@@ -61,6 +64,7 @@ def write_validation_report(
         timings_s: seconds by step.
         title: headline.
         fractions: number of fractions of the prescription, for D_RBE.
+        in_vitro: a model of in-vitro survival, shown beside the surrogate.
     """
     content = ReportContent(
         title=title,
@@ -75,6 +79,7 @@ def write_validation_report(
         points=_points(validation, settings),
         methods={name: validation.predicted[name]["RBE"] for name in SHOWN_METHODS},
         published_models=_published(low, validation),
+        in_vitro=None if in_vitro is None else _in_vitro(low, in_vitro, line, settings),
         reference=_reference(high or low, validation, surrogate, line, settings),
         reference_origin=_origin(high, settings),
         regions=validation.regions,
@@ -208,6 +213,13 @@ def _reference(
     alpha, beta = zr_table(field.spectra.axes, field.spectra.fluence, table_for(surrogate, line))
     evaluated = np.logical_or.reduce(list(validation.regions.values()))
     return np.where(evaluated, derived_maps(alpha, beta, settings.fraction_dose_gy, line)["RBE"], np.nan)
+
+
+def _in_vitro(
+    field: Field, model: InVitroModel, line: CellLine, settings: ValidationSettings
+) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
+    how = Fractionation(settings.fraction_dose_gy)
+    return predict_in_vitro(field, model, line, how, ("RBE_ref",)).volumes["RBE_ref"].values
 
 
 def _origin(high: Field | None, settings: ValidationSettings) -> str:

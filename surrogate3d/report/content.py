@@ -103,6 +103,7 @@ class ReportContent:
         points: directly simulated voxels, if any.
         methods: (i, j, k) RBE by other methods from the same input, by name.
         published_models: (i, j, k) RBE of published LET models, by name: other biology, not errors.
+        in_vitro: (i, j, k) RBE by a model of survival measured in vitro, NaN where unknown; None when there is none.
         reference: (i, j, k) RBE truth from high statistics, NaN where unknown; None when none was given.
         reference_origin: what the reference is, in words.
         regions: (i, j, k) masks by name.
@@ -129,6 +130,7 @@ class ReportContent:
     points: DirectPoints | None = None
     methods: Mapping[str, FloatArray] = field(default_factory=dict)
     published_models: Mapping[str, FloatArray] = field(default_factory=dict)
+    in_vitro: FloatArray | None = None
     reference: FloatArray | None = None
     reference_origin: str = ""
     regions: Mapping[str, BoolArray] = field(default_factory=dict)
@@ -147,8 +149,8 @@ class ReportContent:
         for name, volume in self.maps.items():
             self.grid.require_same(volume.grid, name)
         arrays = {"mask": self.mask, **self.methods, **self.published_models, **self.regions}
-        if self.reference is not None:
-            arrays["reference"] = self.reference
+        single = {"in_vitro": self.in_vitro, "reference": self.reference}
+        arrays |= {name: values for name, values in single.items() if values is not None}
         for name, values in arrays.items():
             if values.shape != self.grid.shape:
                 raise GridMismatchError(f"{name}: values have shape {values.shape}, the maps {self.grid.shape}")

@@ -21,7 +21,7 @@ from surrogate3d.report.figures import (
     model_profiles,
 )
 from surrogate3d.report.markup import Html, definitions, element, figure, join, section, table
-from surrogate3d.report.slices import MapStyle, slices
+from surrogate3d.report.slices import MapStyle, beside, slices
 from surrogate3d.report.tables import model_tables, validation_tables
 
 _MAPS = {
@@ -202,6 +202,14 @@ def _known(content: ReportContent) -> str:
 
 
 def _models(content: ReportContent) -> Iterator[Html]:
+    if content.in_vitro is not None:
+        caption = (
+            "A model of survival measured in vitro, for the same cell line and fraction dose. Red: it is above the "
+            "surrogate. The difference is one of models, and no error of either."
+        )
+        yield figure(
+            "In vitro beside mechanistic", beside(content, content.in_vitro, ("surrogate", "in vitro")), caption
+        )
     found = tuple(model_tables(content))
     if found:
         yield element(

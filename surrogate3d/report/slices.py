@@ -1,4 +1,4 @@
-"""Three orthogonal slices of a map, with isodose lines, millimetre axes and a colour bar."""
+"""Three orthogonal slices of a map, or two maps and their difference, with isodose lines and millimetre axes."""
 
 from __future__ import annotations
 
@@ -62,6 +62,40 @@ def slices(content: ReportContent, values: FloatArray, style: MapStyle, title: s
         bar.outline.set_visible(False)
         _legend(figure, corner, content, style.mark_points)
         return picture(figure, _alt(content, values, style, title))
+
+
+def beside(content: ReportContent, other: FloatArray, names: tuple[str, str]) -> Picture:
+    """Draw the report's RBE, that of another model on the same scale, and other - own, along the beam.
+
+    Args:
+        content: of the report.
+        other: (i, j, k) RBE of another model; NaN is grey.
+        names: of the report's own model and of the other.
+    """
+    plane, scale = _planes(content.beam_axis)[0], MapStyle("RBE")
+    gap = MapStyle("difference", "RdBu_r", symmetric=True)
+    answered = np.where(content.mask, other, np.nan)
+    shared = _scale(np.stack([content.RBE, answered])[:, content.mask], scale)
+    difference = answered - content.RBE
+    rows = (
+        (names[0], content.RBE, scale, shared),
+        (names[1], answered, scale, shared),
+        (f"{names[1]} \N{MINUS SIGN} {names[0]}", difference, gap, _scale(difference[content.mask], gap)),
+    )
+    width, height = (_extent_mm(content.grid, axis) for axis in plane[:2])
+    tall = float(np.clip(0.8 * _WIDTH_IN * height / width, 1.4, 4.0))
+    with house_style():
+        figure = Figure(figsize=(_WIDTH_IN, 3 * tall + 0.6), layout="constrained")
+        panels = figure.subplots(3, 1, sharex=True)
+        for axes, (name, values, style, (norm, extend)) in zip(panels, rows, strict=True):
+            image = _draw_plane(axes, content, values, plane, norm, style.cmap)
+            _draw_isodoses(axes, content, plane)
+            axes.set_title(f"{name}, {axes.get_title(loc='left')}", color=MUTED, fontsize=8.5)
+            bar = figure.colorbar(image, ax=axes, extend=extend, label=style.label, fraction=0.05, pad=0.01, aspect=18)
+            bar.outline.set_visible(False)
+            axes.label_outer()
+        _legend(figure, None, content, mark_points=False)
+        return picture(figure, _alt(content, difference, gap, rows[2][0]))
 
 
 def axis_position_mm(grid: Grid, axis: int) -> FloatArray:
@@ -208,6 +242,6 @@ def _alt(content: ReportContent, values: FloatArray, style: MapStyle, title: str
         f"{_AXIS_NAMES[a]} = {axis_position_mm(content.grid, a)[content.focus[a]]:.1f} mm" for a in range(3)
     )
     return (
-        f"{title}: three orthogonal slices through {position}, with isodose lines. {style.label}: "
+        f"{title}: slices through {position}, with isodose lines. {style.label}: "
         f"least {low:.3g}, median {middle:.3g}, largest {high:.3g} over {finite.size} voxels."
     )

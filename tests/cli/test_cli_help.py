@@ -23,6 +23,7 @@ COMMANDS = (
     *("topas info", "topas image", "topas scorers", "topas jobs"),
     *("dicom info", "dicom masks", "dicom image", "dicom write"),
     *("cell-line list", "cell-line show", "cell-line fit", "cell-line table"),
+    *("invitro import", "invitro train"),
 )
 
 
