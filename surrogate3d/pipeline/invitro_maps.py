@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.direct.task import DOSE_LADDER
-from surrogate3d.errors import ValueRangeError
+from surrogate3d.errors import BundleError, ValueRangeError
 from surrogate3d.grid import Field, Volume, VolumeSet, quantity
 from surrogate3d.inference.curves import CurveMap, faulty, irradiated
 from surrogate3d.inference.maps import Fractionation, derive_maps, photon_sensitivity, wanted
@@ -99,6 +99,7 @@ def voxel_answers(field: Field, model: InVitroModel, line: CellLine) -> VoxelAns
 
     Raises:
         ValueRangeError: there are none.
+        BundleError: the model has no domain; it was not trained by `invitro_training`.
     """
     mask = irradiated(field) & (field.spectra.fluence.sum(axis=(0, 1)) > 0) & ~faulty(field)
     if not mask.any():
@@ -110,6 +111,10 @@ def voxel_answers(field: Field, model: InVitroModel, line: CellLine) -> VoxelAns
     beam = largest_species(field.spectra.axes, field.spectra.fluence)
     if beam not in model.training["species"]:
         return VoxelAnswers(mask, prediction, np.ones(len(features), dtype=bool), BEAM)
+    if "domain" not in model.training:
+        raise BundleError(
+            "the in-vitro model does not say what it was trained on; train it with `surrogate3d invitro train`"
+        )
     far = IrradiationDomain.from_json(model.training["domain"]).outside(features)
     beyond = ~model.in_domain(features)
     strangest = SPECTRUM if far.sum() > beyond.sum() else _strangest(model, features[beyond])
