@@ -50,12 +50,12 @@ class InVitroConfig:
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    steps: int = 60
+    steps: int = 100
     learning_rate: float = 0.01
     weight_decay: float = 0.1
     folds: int = 5
     repeats: int = 2
-    points_weight: float = 0.1
+    points_weight: float = 1.0
     sparsity: float = 1e-3
     shared: float = 0.1
 
