@@ -102,6 +102,13 @@ _ROWS = (
         "0 where the spectra can explain the dose; else why they cannot (physics.explained.FAULTS)",
     ),
     ("structure", "structure", "1", "fraction of the voxel inside the structure"),
+    ("image_signal", "signal", "1", "signal of an image, as its file has it"),
+    (
+        "resistance",
+        "r",
+        "1",
+        "what a voxel adds to the log odds that its lesion does not respond; research only",
+    ),
     ("density", "rho", "g/cm3", "mass density"),
     ("HU", "HU", "HU", "CT number"),
     (
