@@ -41,7 +41,9 @@ from surrogate3d.model.network import NetworkConfig
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.mixing import mono_table
 from surrogate3d.training.dataset import Example
-from surrogate3d.training.loop import KernelTraining, TrainConfig, keep_freed_memory
+from surrogate3d.training.kernel_training import KernelTraining
+from surrogate3d.training.loop import keep_freed_memory
+from surrogate3d.training.settings import TrainConfig
 
 PLANS = ("proton_slab", "proton_deep")
 LEVELS = (600.0, 150.0, 30.0)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from surrogate3d.model.channels import Filter, channel_names, channels, is_primary, smooth
 from surrogate3d.model.groups import BANDS
-from surrogate3d.model.network import KernelNetwork, NetworkConfig, smooth_all, without_tracks
+from surrogate3d.model.network import Context, KernelNetwork, NetworkConfig, smooth_all, without_tracks
 
 COARSEST = 4
 """Voxels of the finest level in one of the coarsest, along each axis, of the U-shaped context."""
@@ -26,9 +26,14 @@ class FormNetwork(KernelNetwork):
 
     def forward(self, inputs: Tensor, voxels: Tensor, charge: Tensor, alpha_x: Tensor) -> Any:
         """As of `KernelNetwork`; the voxels may come in one portion only."""
-        pooled, of_groups, seen = self.view(inputs, alpha_x, charge)
-        accumulators = without_tracks(pooled)
-        return self.denoise(self.context(seen), accumulators, smooth_all(accumulators), voxels, of_groups)
+        with torch.autocast(inputs.device.type, enabled=False):
+            pooled, of_groups, seen = self.view(inputs, alpha_x, charge)
+            accumulators = without_tracks(pooled)
+            smoothed = smooth_all(accumulators)
+        context = self.context(seen)
+        with torch.autocast(inputs.device.type, enabled=False):
+            context = Context(context.state.float(), context.key.float())
+            return self.denoise(context, accumulators, smoothed, voxels, of_groups)
 
 
 class UNetwork(FormNetwork):

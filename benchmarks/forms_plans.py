@@ -17,7 +17,6 @@ from surrogate3d.model.channels import Filter, smooth
 from surrogate3d.model.groups import turn_downstream
 from surrogate3d.physics.mixing import MonoTable, band_accumulators
 from surrogate3d.training.dataset import Example
-from surrogate3d.training.loop import TrainConfig
 from surrogate3d.training.noise import thin
 from surrogate3d.training.realisations import (
     LEAST_DOSE,
@@ -26,6 +25,7 @@ from surrogate3d.training.realisations import (
     grouped_error,
     irradiated_box,
 )
+from surrogate3d.training.settings import TrainConfig
 
 Floats = npt.NDArray[np.floating]
 Inputs = npt.NDArray[np.float32]

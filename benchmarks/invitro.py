@@ -22,10 +22,12 @@ from typing import Any
 from surrogate3d.errors import UnsupportedError, ValueRangeError
 from surrogate3d.invitro.baselines import METHODS, method
 from surrogate3d.invitro.dataset import InVitroData, dataset
-from surrogate3d.invitro.evaluation import Estimate, HeldOut, differences, held_out, scores
+from surrogate3d.invitro.evaluation import HeldOut, differences, held_out, scores
 from surrogate3d.invitro.evaluation_floor import repeat_floor
-from surrogate3d.invitro.folds import SPLITS, grouped_folds, groups
+from surrogate3d.invitro.folds import SPLITS, groups
 from surrogate3d.io.pide import read_experiments
+from surrogate3d.training.bootstrap import Estimate
+from surrogate3d.training.grouped_folds import grouped_folds
 
 SETS: dict[str, tuple[str, ...] | None] = {"H + C": ("H", "C"), "H": ("H",), "C": ("C",), "all": None}
 

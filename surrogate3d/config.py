@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 from surrogate3d.errors import ConfigError
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 
 def load_train_config(path: str | Path) -> TrainConfig:

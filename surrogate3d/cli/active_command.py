@@ -73,7 +73,7 @@ def active(
     from surrogate3d.pipeline.active import run_active
     from surrogate3d.pipeline.active_rounds import ActiveSettings
     from surrogate3d.pipeline.design import SimulationSettings
-    from surrogate3d.training.loop import TrainConfig
+    from surrogate3d.training.settings import TrainConfig
 
     how, start = load_train_config(config) if config else TrainConfig(), time.perf_counter()
     simulation = SimulationSettings(backend, tuple(cell_lines), sim_seed, target_se)

@@ -78,7 +78,7 @@ def train(
     from surrogate3d.model.bundle import save_bundle
     from surrogate3d.pipeline.design import SimulationSettings
     from surrogate3d.pipeline.oxygen_surrogate import train_by_oxygen
-    from surrogate3d.training.loop import TrainConfig
+    from surrogate3d.training.settings import TrainConfig
 
     how = load_train_config(config) if config else TrainConfig()
     design, start = read_selection(selection), time.perf_counter()

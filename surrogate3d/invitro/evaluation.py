@@ -22,13 +22,10 @@ from surrogate3d.errors import GridMismatchError, ValueRangeError
 from surrogate3d.invitro.baseline_protocol import Curves, FoldMethod, Method, Model
 from surrogate3d.invitro.dataset import InVitroData
 from surrogate3d.physics.linear_quadratic import effect
+from surrogate3d.training.bootstrap import Estimate, estimate, resampled
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
-
-RESAMPLES = 2000
-CONFIDENCE = 0.95
-"""Of the bootstrap's intervals."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,15 +52,6 @@ class HeldOut:
 
     def __len__(self) -> int:
         return len(self.measured)
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with the ends of its `CONFIDENCE` interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -146,9 +134,9 @@ def scores(found: HeldOut, species: Sequence[str] | None = None, seed: int = 0) 
     return Scores(
         experiments=len(part),
         unanswered=int(asked.sum() - judged.sum()),
-        RBE10_error=_estimate(relative_median(part, draws)),
-        RBE10_R2=_estimate(_R2(part, draws)),
-        log_survival_rms=_estimate(np.sqrt(_mean(part.squared, draws))),
+        RBE10_error=estimate(relative_median(part, draws)),
+        RBE10_R2=estimate(_R2(part, draws)),
+        log_survival_rms=estimate(np.sqrt(_mean(part.squared, draws))),
         RBE10_coverage=_share(part.RBE10_inside, draws),
         log_survival_coverage=_share(part.log_survival_inside, draws),
     )
@@ -176,20 +164,13 @@ def differences(
     draws = resampled(a.publication, seed)
     error = relative_median(a, draws) - relative_median(b, draws)
     ratio = np.sqrt(_mean(a.squared, draws) / _mean(b.squared, draws)) - 1.0
-    return _estimate(error), _estimate(ratio)
+    return estimate(error), estimate(ratio)
 
 
 def chosen(found: HeldOut, species: Sequence[str] | None) -> Flags:
     """(n,) rows of some species with a measured RBE10."""
     known: Flags = np.isfinite(found.measured)
     return known if species is None else known & np.isin(found.species, list(species))
-
-
-def resampled(cluster: npt.NDArray[np.str_], seed: int, draws: int = RESAMPLES) -> Floats:
-    """(1 + draws, n) how often each row counts: once, then as often as its cluster was drawn with replacement."""
-    names, which = np.unique(cluster, return_inverse=True)
-    drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=draws)
-    return np.vstack([np.ones(len(names)), drawn])[:, which]
 
 
 def weighted_median(values: Floats, weights: Floats) -> Floats:
@@ -257,10 +238,4 @@ def _R2(found: HeldOut, draws: Floats) -> Floats:
 
 
 def _share(inside: Floats, draws: Floats) -> Estimate | None:
-    return None if np.isnan(inside).any() else _estimate(_mean(inside, draws))
-
-
-def _estimate(values: Floats) -> Estimate:
-    """The first value is that of all rows, the others are the bootstrap's."""
-    ends = np.nanquantile(values[1:], [0.5 - 0.5 * CONFIDENCE, 0.5 + 0.5 * CONFIDENCE])
-    return Estimate(float(values[0]), float(ends[0]), float(ends[1]))
+    return None if np.isnan(inside).any() else estimate(_mean(inside, draws))

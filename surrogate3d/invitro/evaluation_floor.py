@@ -16,9 +16,10 @@ import numpy.typing as npt
 
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.invitro.dataset import InVitroData
-from surrogate3d.invitro.evaluation import CONFIDENCE, RESAMPLES, Estimate, weighted_median
+from surrogate3d.invitro.evaluation import weighted_median
 from surrogate3d.invitro.folds import groups
 from surrogate3d.invitro.scales import FEATURES
+from surrogate3d.training.bootstrap import RESAMPLES, Estimate, estimate
 
 LET_WITHIN = 0.10
 """Largest difference in LET of a repetition, relative."""
@@ -74,7 +75,5 @@ def repeat_floor(data: InVitroData, species: Sequence[str] | None = None, seed: 
     weights = counts[:, which[:, 0]] * counts[:, which[:, 1]]
     size = np.abs(np.diff(np.log(data.RBE10[pairs]), axis=1)[:, 0]) / np.sqrt(2)
     some = weights[weights.sum(axis=1) > 0]
-    medians = weighted_median(size, some)
-    low, high = np.quantile(medians[1:], [0.5 - 0.5 * CONFIDENCE, 0.5 + 0.5 * CONFIDENCE])
-    median = Estimate(float(medians[0]), float(low), float(high))
+    median = estimate(weighted_median(size, some))
     return RepeatFloor(len(pairs), len(names), median, float(np.sqrt(np.mean(size**2))))

@@ -26,8 +26,9 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from surrogate3d.errors import GridMismatchError, ValueRangeError
-from surrogate3d.invitro.evaluation import resampled, weighted_median
+from surrogate3d.invitro.evaluation import weighted_median
 from surrogate3d.invitro.scales import GROUPS, SCALE_OF_GROUP, SCALES
+from surrogate3d.training.bootstrap import resampled
 
 Floats = npt.NDArray[np.float64]
 

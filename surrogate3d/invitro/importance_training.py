@@ -16,13 +16,13 @@ import torch
 from surrogate3d.errors import UnknownNameError
 from surrogate3d.invitro.dataset import InVitroData
 from surrogate3d.invitro.fitting import Examples, InVitroConfig, train_networks
-from surrogate3d.invitro.folds import grouped_folds
 from surrogate3d.invitro.importance import Errors
 from surrogate3d.invitro.importance_network import Seen, integrated_gradients, orders, said, seen, shuffled
 from surrogate3d.invitro.network import InVitroNetwork, NetworkConfig
 from surrogate3d.invitro.scales import FEATURES, GROUPS, SCALE_OF_GROUP, SCALES
 from surrogate3d.model.denormals import without_denormals
 from surrogate3d.physics import linear_quadratic
+from surrogate3d.training.grouped_folds import grouped_folds
 
 Floats = npt.NDArray[np.float64]
 Folds = npt.NDArray[np.int64]

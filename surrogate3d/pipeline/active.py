@@ -18,7 +18,7 @@ from surrogate3d.pipeline.active_rounds import ActiveLoop, ActiveSettings, Plans
 from surrogate3d.pipeline.active_state import State, opened
 from surrogate3d.pipeline.design import SimulationSettings
 from surrogate3d.pipeline.spectrum_checks import checked
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 from surrogate3d.training.state_tree import fingerprint
 
 

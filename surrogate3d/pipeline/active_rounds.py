@@ -26,7 +26,7 @@ from surrogate3d.pipeline.design import SimulationSettings, campaign, features
 from surrogate3d.pipeline.plan_pairs import PlanPair
 from surrogate3d.pipeline.training import train
 from surrogate3d.sampling import PlanFeatures, Sampler, SelectedVoxel, Selection, VoxelKey, select, strategy
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 Report = Callable[[Mapping[str, Any]], None]
 Steps = Callable[[str, int, int], None]

@@ -38,7 +38,7 @@ from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 from surrogate3d.pipeline.reporting import write_validation_report
 from surrogate3d.pipeline.training import train
 from surrogate3d.pipeline.validation import Validation, ValidationSettings, headline, validate
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 Step = Callable[[str, int, int], None]
 

@@ -26,7 +26,7 @@ from surrogate3d.physics.oxygen_mixing import OxygenTables, oxygen_factors
 from surrogate3d.pipeline.conditions import read_oxygen
 from surrogate3d.pipeline.plan_pairs import PlanPair
 from surrogate3d.pipeline.training import Progress, train
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 Floats = npt.NDArray[np.float64]
 Oxygen = Volume | float

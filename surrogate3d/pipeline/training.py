@@ -25,12 +25,13 @@ from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.let import largest_species
 from surrogate3d.physics.mixing import MonoTable, mono_table
 from surrogate3d.pipeline.calibrating import calibrated
-from surrogate3d.pipeline.held_blocks import held_blocks
 from surrogate3d.pipeline.plan_pairs import PlanPair, TrainingLine
 from surrogate3d.training.dataset import Example
-from surrogate3d.training.loop import TrainConfig, Trained, train_member
+from surrogate3d.training.held_blocks import held_blocks
+from surrogate3d.training.loop import Trained, train_member
 from surrogate3d.training.noise import thin
 from surrogate3d.training.realisations import TrainingPlan, example
+from surrogate3d.training.settings import TrainConfig
 
 Progress = Callable[[int, int], None]
 Floats = npt.NDArray[np.float64]

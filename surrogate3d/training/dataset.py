@@ -39,6 +39,16 @@ class Example:
     label_se: Tensor
     conditions: Tensor | None = None
 
+    def first_line(self, n: int) -> tuple[Tensor, Tensor]:
+        """Inputs and target of realisation `n` for the first cell line alone: a kernel is the same for all of them."""
+        n_lines = (self.inputs[n].shape[2] - 2) // 2
+        return self.inputs[n][:, :, [0, 1, 2, 2 + n_lines]], self.target[n][[0, 1, 1 + n_lines]]
+
+
+def known_voxels(among: Tensor, inputs: Tensor, target: Tensor) -> Tensor:
+    """(voxel, 3) indices of the voxels of a mask (i, j, k) that have dose in the inputs and in the target."""
+    return (among & (inputs[:, :, 0].sum(dim=(0, 1)) > 0) & (target[0] > 0)).nonzero()
+
 
 @dataclass(frozen=True)
 class Geometry:

@@ -8,7 +8,7 @@ import pytest
 
 from surrogate3d.config import load_train_config
 from surrogate3d.errors import ConfigError
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 

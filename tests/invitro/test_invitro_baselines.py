@@ -13,9 +13,9 @@ from surrogate3d.invitro.baseline_trees import Trees, linear_shares
 from surrogate3d.invitro.baselines import METHODS, method
 from surrogate3d.invitro.evaluation import held_out
 from surrogate3d.invitro.features import BIOLOGY, FEATURES, GROUPS, mono_features
-from surrogate3d.invitro.folds import grouped_folds
 from surrogate3d.invitro.training import InVitroConfig
 from surrogate3d.physics.linear_quadratic import RBE10
+from surrogate3d.training.grouped_folds import grouped_folds
 
 NAMES = [feature.name for feature in FEATURES]
 NANO = [feature.group == "nano" for feature in FEATURES]

@@ -13,11 +13,11 @@ from invitro_folder import write_pide_like
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 from surrogate3d.invitro.baseline_protocol import Curves, FoldMethod
 from surrogate3d.invitro.baselines import method
-from surrogate3d.invitro.evaluation import HeldOut, differences, held_out, resampled, scores, weighted_median
+from surrogate3d.invitro.evaluation import HeldOut, differences, held_out, scores, weighted_median
 from surrogate3d.invitro.evaluation_floor import repeat_floor, repeat_pairs
 from surrogate3d.invitro.features import FEATURES
-from surrogate3d.invitro.folds import grouped_folds
 from surrogate3d.io.pide import read_pide, write_experiments
+from surrogate3d.training.grouped_folds import grouped_folds
 
 LET = [feature.name for feature in FEATURES].index("LET_d")
 ROOT = Path(__file__).parents[2]
@@ -64,16 +64,6 @@ def test_weighted_medians_are_those_of_repeated_values():
     values, counts = rng.normal(size=31), rng.integers(0, 4, (50, 31)).astype(float)
     slow = [np.median(np.repeat(values, count.astype(int))) for count in counts]
     np.testing.assert_allclose(weighted_median(values, counts), slow, rtol=1e-12)
-
-
-def test_a_bootstrap_draws_whole_publications():
-    cluster = np.array(["a", "b", "a", "c", "b", "a"])
-    draws = resampled(cluster, 0, draws=300)
-    assert (draws[0] == 1).all()
-    for name in "abc":
-        assert (draws[:, cluster == name] == draws[:, cluster == name][:, :1]).all()
-    np.testing.assert_array_equal(draws[:, [0, 1, 3]].sum(axis=1), 3)  # as many publications as there are
-    assert len(np.unique(draws, axis=0)) == 10  # three out of three with replacement: C(5, 3)
 
 
 def test_scores_by_hand():

@@ -25,7 +25,7 @@ from surrogate3d.pipeline.design import SimulationSettings, simulated
 from surrogate3d.pipeline.plan_pairs import PlanPair
 from surrogate3d.pipeline.training import train
 from surrogate3d.sampling import Selection
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 SIMULATION = SimulationSettings("zr_table", ("HSG",))
 CONFIG = TrainConfig(steps=2, head_steps=2, members=1, width=4, threads=1, copies=1, tracks_levels=(50.0,))

@@ -23,7 +23,7 @@ from surrogate3d.pipeline.oxygen_surrogate import (
 )
 from surrogate3d.pipeline.plan_pairs import PlanPair
 from surrogate3d.pipeline.training import train
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 CONFIG = TrainConfig(
     steps=2, head_steps=30, members=1, width=4, blocks=1, neighbourhood=(1, 1, 1), threads=1, copies=1,

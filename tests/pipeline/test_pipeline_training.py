@@ -20,7 +20,7 @@ from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.mixing import mono_table
 from surrogate3d.pipeline.plan_pairs import PlanPair, TrainingLine
 from surrogate3d.pipeline.training import scored_runs, train, trained_on
-from surrogate3d.training.loop import TrainConfig
+from surrogate3d.training.settings import TrainConfig
 
 CONFIG = TrainConfig(
     steps=4,

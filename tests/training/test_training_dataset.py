@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from surrogate3d.training.dataset import CUT_MARGIN, LEANING_DEPTHS, Geometry, shift_columns
+from surrogate3d.training.dataset import CUT_MARGIN, LEANING_DEPTHS, Example, Geometry, known_voxels, shift_columns
 
 NAN = float("nan")
 
@@ -159,3 +159,27 @@ def test_a_long_plan_is_cut_when_it_leans_and_nothing_next_to_the_cuts_is_learnt
         expected[LEANING_DEPTHS - CUT_MARGIN * (end < 50) :] = False
         np.testing.assert_array_equal(geometry.learnt(learnt)[1, 1].numpy(), expected)
     assert {min(firsts), max(firsts)} == {0, 50 - LEANING_DEPTHS}
+
+
+def test_of_several_cell_lines_the_first_is_taken_with_dose_and_tracks():
+    """Inputs are dose, tracks, then alpha of three lines, then beta of three; targets have no tracks."""
+    column = torch.arange(8.0)[:, None, None, None]
+    inputs = column.expand(2, 4, 8, 3, 3, 3)
+    target = torch.arange(7.0)[:, None, None, None].expand(7, 3, 3, 3)
+    nothing = torch.zeros(3, 3, 3, dtype=torch.bool)
+    example = Example(
+        (inputs, inputs + 10), (target, target + 10), (1.0, 1.0), nothing, nothing, torch.tensor([1, 2]), inputs, inputs
+    )
+    found = example.first_line(1)
+    assert found[0][0, 0, :, 0, 0, 0].tolist() == [10.0, 11.0, 12.0, 15.0]
+    assert found[1][:, 0, 0, 0].tolist() == [10.0, 11.0, 14.0]
+
+
+def test_known_voxels_have_dose_in_inputs_and_target():
+    among, target, inputs = torch.ones(2, 2, 2, dtype=torch.bool), torch.ones(3, 2, 2, 2), torch.zeros(2, 4, 4, 2, 2, 2)
+    inputs[1, 3, 0] = 1.0  # one group and band is enough
+    among[0, 0, 0] = False
+    target[0, 0, 1, 0] = 0.0
+    inputs[:, :, 0, 1, 1, 1] = 0.0
+    left = {(0, 0, 1), (0, 1, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0)}
+    assert {tuple(voxel) for voxel in known_voxels(among, inputs, target).tolist()} == left

@@ -1,4 +1,4 @@
-"""Which voxels are kept out of a training, to calibrate on.
+"""Which voxels are kept out of a training, to calibrate or to judge on.
 
 Whole blocks are: what a network makes of a single voxel it has seen in all the neighbours, with nearly the same input,
 and a missing voxel spoils each larger voxel that augmentation merges it into.

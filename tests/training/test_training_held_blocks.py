@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from surrogate3d.pipeline.held_blocks import LARGEST, block_side, held_blocks
+from surrogate3d.training.held_blocks import LARGEST, block_side, held_blocks
 
 
 @pytest.mark.parametrize("fraction", [0.0, 0.1, 0.3])
