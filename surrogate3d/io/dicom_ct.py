@@ -10,19 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from pydicom import uid
-from pydicom.config import IGNORE
 
-from surrogate3d.errors import FormatError, GeometryError, StoreError, UnsupportedError, ValueRangeError
-from surrogate3d.grid import Grid, Volume, quantity
-from surrogate3d.io.dicom_dataset import CT, MAX_VOXELS, DicomFile, even_spacing, open_dicom, orientation_of, pixels_of
+from surrogate3d.errors import FormatError, StoreError, UnsupportedError, ValueRangeError
+from surrogate3d.grid import Volume, quantity
+from surrogate3d.io.dicom_dataset import DicomFile
+from surrogate3d.io.dicom_slices import padded, placed, slices_of, stored_values
 
 FloatArray = npt.NDArray[np.float64]
-
-SHIFT_MM = 0.01
-"""How far slices may be shifted across the normal; a tilted gantry shifts them by millimetres."""
-
-_MUST_AGREE = ("Rows", "Columns", "ImageOrientationPatient", "PixelSpacing", "FrameOfReferenceUID")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,17 +53,14 @@ def read_ct_series(folder: str | Path, series_uid: str | None = None) -> Ct:
         UnsupportedError: several series, or values that are no Hounsfield units.
         GeometryError: slices differ in size, orientation or frame, are missing or doubled, or the gantry was tilted.
     """
-    slices, notes = _slices(Path(folder), series_uid)
-    _require_alike(slices)
-    grid, order = _placed(slices)
-    if grid.n_voxels > MAX_VOXELS:
-        raise UnsupportedError(f"{folder}: {grid.shape} are more than {MAX_VOXELS} voxels")
+    slices, notes = slices_of(Path(folder), series_uid, ("CT",))
+    grid, order = placed(slices)
     values = np.empty(grid.shape, dtype=np.float32)
     for k, number in enumerate(order):
         values[:, :, k] = _hounsfield(slices[number])
-    padded = int(np.isnan(values).sum())
-    if padded:
-        notes.append(f"{padded} voxels are padding and have no value")
+    without = int(np.isnan(values).sum())
+    if without:
+        notes += (f"{without} voxels are padding and have no value",)
     first = slices[0]
     return Ct(
         volume=Volume(grid, values, quantity("HU")),
@@ -77,7 +68,7 @@ def read_ct_series(folder: str | Path, series_uid: str | None = None) -> Ct:
         frame_of_reference_uid=first.text("FrameOfReferenceUID"),
         description=first.text("SeriesDescription"),
         n_slices=len(slices),
-        notes=tuple(notes),
+        notes=notes,
     )
 
 
@@ -142,98 +133,12 @@ def _checked(points: FloatArray, where: str) -> FloatArray:
     return points
 
 
-def _slices(folder: Path, series_uid: str | None) -> tuple[list[DicomFile], list[str]]:
-    """The slices of the one series, by file name, and what was left out."""
-    if not folder.is_dir():
-        raise StoreError(f"no folder at {folder}; give the folder of a CT series")
-    by_series: dict[str, list[DicomFile]] = {}
-    others = 0
-    for path in sorted(each for each in folder.iterdir() if each.is_file()):
-        file = _slice(path)
-        if file is None:
-            others += 1
-        else:
-            by_series.setdefault(file.text("SeriesInstanceUID"), []).append(file)
-    wanted = [series_uid] if series_uid is not None else list(by_series)
-    if len(wanted) > 1:
-        raise UnsupportedError(f"{folder} holds {len(wanted)} CT series: {', '.join(wanted)}; keep one, or name it")
-    if not wanted or wanted[0] not in by_series:
-        raise FormatError(f"{folder} holds no CT slices{' of series ' + series_uid if series_uid else ''}")
-    return by_series[wanted[0]], [f"{others} file(s) of the folder are no CT slices"] if others else []
-
-
-def _slice(path: Path) -> DicomFile | None:
-    """A CT slice; None for another kind of file. A damaged DICOM file is refused, since a slice may be missing."""
-    with path.open("rb") as stream:
-        start = stream.read(132)
-    if start[128:] != b"DICM":
-        if path.suffix.lower() == ".dcm" or not start:
-            raise FormatError(f"{path} is empty or damaged (no DICM prefix), perhaps a CT slice; copy it again")
-        return None
-    file = open_dicom(path)
-    found, promised = file.text("SOPClassUID"), DicomFile(path, file.dataset.file_meta).text("MediaStorageSOPClassUID")
-    unknown = uid.UID(found, validation_mode=IGNORE).name == found and file.text("Modality") == "CT"
-    if found != CT and (found != promised or not found or unknown):
-        raise FormatError(f"{path} is damaged: it does not say what it holds, perhaps a CT slice; copy it again")
-    return file if found == CT else None
-
-
-def _require_alike(slices: Sequence[DicomFile]) -> None:
-    first = slices[0]
-    for each in slices[1:]:
-        for keyword in _MUST_AGREE:
-            if each.text(keyword) != first.text(keyword) and not _close(each, first, keyword):
-                raise GeometryError(
-                    f"{each.path}: {keyword} is {each.text(keyword)}, in {first.path.name} {first.text(keyword)}; "
-                    "the slices of one series must agree"
-                )
-
-
-def _close(one: DicomFile, other: DicomFile, keyword: str) -> bool:
-    if keyword == "FrameOfReferenceUID":
-        return False
-    a, b = one.numbers(keyword), other.numbers(keyword)
-    return a.shape == b.shape and bool(np.allclose(a, b, rtol=0, atol=1e-4))
-
-
-def _placed(slices: Sequence[DicomFile]) -> tuple[Grid, npt.NDArray[np.intp]]:
-    """The grid, and the order of the slices along row x column."""
-    first = slices[0]
-    cosines = orientation_of(first)
-    positions = np.array([each.numbers("ImagePositionPatient", 3) for each in slices])
-    along = positions @ cosines
-    order = np.argsort(along[:, 2], kind="stable")
-    shift = np.ptp(along[:, :2], axis=0).max()
-    if shift > SHIFT_MM:
-        raise GeometryError(
-            f"{first.path.parent}: slices are shifted by up to {shift:.3g} mm in their plane, as with a tilted gantry; "
-            "export a series without tilt"
-        )
-    if len(slices) > 1:
-        step = even_spacing(along[order, 2], first.path.parent, "slices")
-    elif first.has("SliceThickness"):
-        step = float(first.numbers("SliceThickness", 1)[0])
-    else:
-        raise GeometryError(f"{first.path}: one slice without SliceThickness has no extent; give the whole series")
-    between_rows, between_columns = (float(n) for n in first.numbers("PixelSpacing", 2))
-    x, y, z = (float(n) for n in positions[order[0]])
-    rows = tuple((float(a), float(b), float(c)) for a, b, c in cosines)
-    shape = (first.whole("Columns"), first.whole("Rows"), len(slices))
-    return Grid(shape, (between_columns, between_rows, step), (x, y, z), rows), order
-
-
 def _hounsfield(file: DicomFile) -> FloatArray:
     """(i, j) CT numbers of one slice, NaN where it is padding."""
     if file.text("RescaleType") not in ("", "HU"):
         raise UnsupportedError(f"{file.path}: RescaleType is {file.text('RescaleType')!r}, expected HU")
     slope, intercept = (float(file.numbers(keyword, 1)[0]) for keyword in ("RescaleSlope", "RescaleIntercept"))
-    frames = pixels_of(file)
-    if len(frames) != 1:
-        raise UnsupportedError(f"{file.path}: several frames in a CT slice; export one slice a file")
-    stored = frames[0].T
+    stored = stored_values(file)
     values = np.asarray(stored * slope + intercept, dtype=np.float64)
-    if file.has("PixelPaddingValue"):
-        padding = file.whole("PixelPaddingValue")
-        low, high = sorted((padding, file.whole("PixelPaddingRangeLimit", padding)))
-        values[(stored >= low) & (stored <= high)] = np.nan
+    values[padded(file, stored)] = np.nan
     return values
