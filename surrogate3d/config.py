@@ -8,14 +8,17 @@ from collections.abc import Mapping
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from surrogate3d.errors import ConfigError
+from surrogate3d.response.config import ResponseConfig
 from surrogate3d.training.settings import TrainConfig
+
+Settings = TypeVar("Settings", TrainConfig, ResponseConfig)
 
 
 def load_train_config(path: str | Path) -> TrainConfig:
-    """Read how to train.
+    """Read how to train a surrogate.
 
     Args:
         path: a TOML file with any of the attributes of `TrainConfig`; what it leaves out keeps its default.
@@ -24,18 +27,19 @@ def load_train_config(path: str | Path) -> TrainConfig:
         ConfigError: no such file, not TOML, an unknown key (the nearest known one is named), a value of the wrong type,
             or an impossible one.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ConfigError(f"no configuration at {path}; check the path")
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid TOML: {error}") from error
-    settings = checked(data, TrainConfig, str(path))
-    try:
-        return TrainConfig(**settings)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
+    return _load(path, TrainConfig)
+
+
+def load_response_config(path: str | Path) -> ResponseConfig:
+    """Read how to train a model of response.
+
+    Args:
+        path: a TOML file with any of the attributes of `ResponseConfig`; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: as of `load_train_config`.
+    """
+    return _load(path, ResponseConfig)
 
 
 def checked(data: Mapping[str, Any], settings: type, where: str) -> dict[str, Any]:
@@ -56,6 +60,21 @@ def checked(data: Mapping[str, Any], settings: type, where: str) -> dict[str, An
             nearest = get_close_matches(key, known, 1, 0.0)[0]
             raise ConfigError(f"{where}: unknown key {key!r}; the nearest known key is {nearest!r}")
     return {key: _value(value, types[key], f"{where}: {key}") for key, value in data.items()}
+
+
+def _load(path: str | Path, settings: type[Settings]) -> Settings:
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"no configuration at {path}; check the path")
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML: {error}") from error
+    values = checked(data, settings, str(path))
+    try:
+        return settings(**values)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
 
 
 def _value(value: object, kind: Any, where: str) -> Any:

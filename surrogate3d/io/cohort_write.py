@@ -21,7 +21,8 @@ from surrogate3d.io.nifti import write_nifti
 def write_cohort(cohort: Cohort, folder: str | Path, *, notes: Sequence[str] = (), overwrite: bool = False) -> None:
     """Write a cohort, whole or not at all.
 
-    Every lesion has a folder of NIfTI files; volumes that several lesions share are written once. Values are float32.
+    Every lesion has a folder of NIfTI files; volumes that several lesions share are written once. Values are float32,
+    masks unsigned bytes.
 
     Args:
         cohort: its notes become comment lines of the table.
@@ -84,13 +85,13 @@ class _Writer:
         return known
 
     def _mask(self, voxels: npt.NDArray[np.bool_], grid: Grid, path: str) -> str:
-        self._nifti(Volume(grid, voxels.astype(np.float32), quantity("mask")), path)
+        self._nifti(Volume(grid, voxels.astype(np.float32), quantity("mask")), path, np.uint8)
         return path
 
-    def _nifti(self, volume: Volume, path: str) -> None:
+    def _nifti(self, volume: Volume, path: str, dtype: npt.DTypeLike = np.float32) -> None:
         # Not `write_image`: the folder is atomic as a whole, and need not be so file by file.
         (self._root / path).parent.mkdir(exist_ok=True)
-        write_nifti(volume, self._root / path)
+        write_nifti(volume, self._root / path, dtype)
 
 
 def _dose_to(lesion: Lesion) -> str:

@@ -80,7 +80,7 @@ def rt_dose(
     """
     file = Dataset()
     file.SpecificCharacterSet = "ISO_IR 192"
-    _patient_and_study(file, reference, identity)
+    patient_and_study(file, reference, identity)
     _series_and_equipment(file, words, identity, _digest(pixels, scaling, grid, words))
     _image_plane(file, grid)
     _image_pixel(file, pixels)
@@ -109,8 +109,14 @@ def sum_without_plan(file: Dataset, parameters: Mapping[str, Any]) -> None:
     file.DoseSummationType, file.PlanOverviewSequence = "PLAN_OVERVIEW", [item]
 
 
-def _patient_and_study(file: Dataset, reference: DicomReference | None, identity: Identity) -> None:
-    """Patient, General Study and Frame of Reference modules; what is type 2 and unknown stays empty."""
+def patient_and_study(file: Dataset, reference: DicomReference | None, identity: Identity) -> None:
+    """Fill the Patient, General Study and Frame of Reference modules; what is type 2 and unknown stays empty.
+
+    Args:
+        file: the object that is written.
+        reference: whose patient, study and frame of reference it shares; None: an anonymous patient and a new study.
+        identity: time and UIDs of a new study.
+    """
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "PositionReferenceIndicator"):
         setattr(file, name, "")
     for name in ("StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName"):
@@ -119,7 +125,7 @@ def _patient_and_study(file: Dataset, reference: DicomReference | None, identity
         file.update(reference.attributes)
         return
     file.PatientName, file.PatientID, file.StudyID = "Anonymous^Patient", "ANONYMOUS", "surrogate3d"
-    file.StudyDate, file.StudyTime = _date(identity.when), _time(identity.when)
+    file.StudyDate, file.StudyTime = date_text(identity.when), time_text(identity.when)
     file.StudyInstanceUID, file.FrameOfReferenceUID = identity.uid("study"), identity.uid("frame of reference")
 
 
@@ -132,8 +138,8 @@ def _series_and_equipment(file: Dataset, words: DoseWords, identity: Identity, c
     file.SeriesDescription = words.description
     file.Manufacturer = file.ManufacturerModelName = "surrogate3d"
     file.SoftwareVersions = surrogate3d.__version__
-    file.InstanceCreationDate = file.SeriesDate = file.ContentDate = _date(identity.when)
-    file.InstanceCreationTime = file.SeriesTime = file.ContentTime = _time(identity.when)
+    file.InstanceCreationDate = file.SeriesDate = file.ContentDate = date_text(identity.when)
+    file.InstanceCreationTime = file.SeriesTime = file.ContentTime = time_text(identity.when)
 
 
 def _image_plane(file: Dataset, grid: Grid) -> None:
@@ -173,9 +179,11 @@ def _digest(pixels: npt.NDArray[np.uint32], scaling: str, grid: Grid, words: Dos
     return content.hexdigest()
 
 
-def _date(when: datetime) -> str:
+def date_text(when: datetime) -> str:
+    """A DICOM Date (DA, PS3.5 6.2)."""
     return when.strftime("%Y%m%d")
 
 
-def _time(when: datetime) -> str:
+def time_text(when: datetime) -> str:
+    """A DICOM Time (TM, PS3.5 6.2), in whole seconds."""
     return when.strftime("%H%M%S")

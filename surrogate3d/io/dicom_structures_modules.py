@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import RTStructureSetStorage
 
 import surrogate3d
-from surrogate3d.io.dicom_modules import Identity, _date, _patient_and_study, _time, decimal
+from surrogate3d.io.dicom_modules import Identity, date_text, decimal, patient_and_study, time_text
 from surrogate3d.io.dicom_reference import DicomReference
 from surrogate3d.io.dicom_referenced_series import ReferencedSeries
 
@@ -76,7 +76,7 @@ def structure_set(
     """
     file = Dataset()
     file.SpecificCharacterSet = "ISO_IR 192"
-    _patient_and_study(file, reference, identity)
+    patient_and_study(file, reference, identity)
     _series_and_equipment(file, words, identity, content)
     _structure_set(file, rois, words, series, identity)
     file.ROIContourSequence = [_roi_contours(number, roi, series) for number, roi in enumerate(rois, start=1)]
@@ -95,8 +95,8 @@ def _series_and_equipment(file: Dataset, words: StructureSetWords, identity: Ide
     file.SeriesDescription = words.description
     file.Manufacturer = file.ManufacturerModelName = "surrogate3d"
     file.SoftwareVersions = surrogate3d.__version__
-    file.InstanceCreationDate = file.SeriesDate = _date(identity.when)
-    file.InstanceCreationTime = file.SeriesTime = _time(identity.when)
+    file.InstanceCreationDate = file.SeriesDate = date_text(identity.when)
+    file.InstanceCreationTime = file.SeriesTime = time_text(identity.when)
 
 
 def _structure_set(
@@ -107,7 +107,7 @@ def _structure_set(
     identity: Identity,
 ) -> None:
     file.StructureSetLabel, file.StructureSetDescription = words.label, words.description
-    file.StructureSetDate, file.StructureSetTime = _date(identity.when), _time(identity.when)
+    file.StructureSetDate, file.StructureSetTime = date_text(identity.when), time_text(identity.when)
     frame = Dataset()
     frame.FrameOfReferenceUID = file.FrameOfReferenceUID
     if series is not None:

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import Any
 
-import nibabel
 import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import GridMismatchError, UnsupportedError
 from surrogate3d.grid import Grid
 from surrogate3d.io.atomic import atomic_file
-from surrogate3d.io.nifti import LPS_TO_RAS
+from surrogate3d.io.nifti import nifti_image
 
-_SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 _LABEL = 1002  # NIFTI_INTENT_LABEL
 
 
@@ -41,11 +38,7 @@ def write_labels(
         raise UnsupportedError(f"{path}: labels are unsigned bytes in a file .nii.gz, found {labels.dtype}")
     if labels.shape != grid.shape:
         raise GridMismatchError(f"{path}: labels have shape {labels.shape}, the grid {grid.shape}")
-    affine = LPS_TO_RAS @ grid.affine
-    image: Any = nibabel.Nifti1Image(labels, affine)  # type: ignore[no-untyped-call]  # nibabel has no types here
-    image.set_qform(affine, code=_SCANNER)
-    image.set_sform(affine, code=_SCANNER)
-    image.header.set_xyzt_units(xyz="mm")
+    image = nifti_image(labels, grid)
     image.header.set_intent(_LABEL, name="labels")
     image.header["descrip"] = description.encode("ascii", "replace")[:79]
     content = gzip.compress(image.to_bytes(), compresslevel=6, mtime=0)

@@ -14,9 +14,10 @@ from typing import Any
 
 import nibabel
 import numpy as np
+import numpy.typing as npt
 
-from surrogate3d.errors import FormatError, GeometryError, Surrogate3dError, UnsupportedError
-from surrogate3d.grid import Quantity, Volume
+from surrogate3d.errors import FormatError, GeometryError, Surrogate3dError, UnsupportedError, ValueRangeError
+from surrogate3d.grid import Grid, Quantity, Volume
 from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
 from surrogate3d.io.image_payload import GZIP, RAW, Payload
 
@@ -27,18 +28,32 @@ MAX_DISAGREEMENT_VOXELS = 0.1
 _SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 
 
-def write_nifti(volume: Volume, path: Path) -> None:
-    """Write float32 with one affine in qform and sform; gzip when the name ends in `.gz`, always the same bytes."""
-    affine = LPS_TO_RAS @ volume.grid.affine
-    values = np.asarray(volume.values, dtype=np.float32)
-    image: Any = nibabel.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel has no types here
-    image.set_qform(affine, code=_SCANNER)
-    image.set_sform(affine, code=_SCANNER)
-    image.header.set_xyzt_units(xyz="mm")
+def write_nifti(volume: Volume, path: Path, dtype: npt.DTypeLike = np.float32) -> None:
+    """Write a volume with one affine in qform and sform; gzip when the name ends in `.gz`, always the same bytes.
+
+    Args:
+        volume: finite or NaN values.
+        path: `.nii` or `.nii.gz`.
+        dtype: of the voxels in the file; a whole-number type holds the values exactly or refuses them.
+
+    Raises:
+        ValueRangeError: a value that a whole-number type does not hold.
+    """
+    image = nifti_image(_stored(volume.values, np.dtype(dtype), path), volume.grid)
     image.header["intent_name"] = volume.quantity.name.encode("ascii", "replace")[:15]
     image.header["descrip"] = f"{volume.quantity.symbol} [{volume.quantity.unit}]".encode("ascii", "replace")[:79]
     content = image.to_bytes()
     path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if path.suffix == ".gz" else content)
+
+
+def nifti_image(values: npt.NDArray[Any], grid: Grid) -> Any:
+    """A `nibabel.Nifti1Image` of voxels on a grid, in their own type, with one affine in qform and sform."""
+    affine = LPS_TO_RAS @ grid.affine
+    image: Any = nibabel.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel has no types here
+    image.set_qform(affine, code=_SCANNER)
+    image.set_sform(affine, code=_SCANNER)
+    image.header.set_xyzt_units(xyz="mm")
+    return image
 
 
 def read_nifti(path: Path, quantity: Quantity) -> Volume:
@@ -65,6 +80,19 @@ def nifti_notes(path: Path) -> tuple[str, ...]:
     if header.get_xyzt_units()[0] == "unknown":
         return (f"{path.name} does not say its unit of length; mm, as is usual in NIfTI, are taken",)
     return ()
+
+
+def _stored(values: npt.NDArray[Any], dtype: np.dtype[Any], path: Path) -> npt.NDArray[Any]:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        held = (values == np.rint(values)) & (values >= limits.min) & (values <= limits.max)
+        if not held.all():
+            i, j, k = np.argwhere(~held)[0]
+            raise ValueRangeError(
+                f"{path}: voxel ({i}, {j}, {k}) is {values[i, j, k]:g}, expected whole numbers from {limits.min} to "
+                f"{limits.max}, as {dtype} holds; write float32"
+            )
+    return np.asarray(values, dtype=dtype)
 
 
 def _require_whole(image: Any, path: Path) -> None:

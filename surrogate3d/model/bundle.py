@@ -13,7 +13,6 @@ BUNDLE/
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,12 +23,21 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
-from safetensors.torch import load, save
 
-from surrogate3d.errors import BundleError, StoreError, UnknownNameError
+from surrogate3d.errors import BundleError, UnknownNameError
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import atomic_directory
 from surrogate3d.model.channels import channel_names
+from surrogate3d.model.ensemble_bundle import (
+    card_text,
+    member_names,
+    read_weights,
+    require_replaceable,
+    require_weights,
+    weights_path,
+    with_weights,
+    write_weights,
+)
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import MonoTable
@@ -139,13 +147,11 @@ def save_bundle(surrogate: Surrogate, path: str | Path, overwrite: bool = False)
     if len(surrogate.networks) != surrogate.card.members:
         raise BundleError(f"the card is of {surrogate.card.members} networks, the model has {len(surrogate.networks)}")
     _require_tables(surrogate.card, surrogate.tables)
-    if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, SCHEMA):
-        raise StoreError(f"{path} exists and is not a model bundle, so it is not replaced; choose another name")
+    require_replaceable(path, SCHEMA, "model bundle", overwrite)
     with atomic_directory(path, overwrite) as scratch:
         (scratch / "card.json").write_text(card_text(SCHEMA, asdict(surrogate.card)), encoding="utf-8")
-        for n, network in enumerate(surrogate.networks):
-            weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-            (scratch / f"member_{n}.safetensors").write_bytes(save(weights))
+        for name, network in zip(member_names(surrogate.card.members), surrogate.networks, strict=True):
+            write_weights(network, weights_path(scratch, name))
         (scratch / "domain.safetensors").write_bytes(save_arrays(dict(surrogate.domain)))
         for table in surrogate.tables:
             (scratch / f"table_{table.cell_line}.json").write_text(_json(table.to_json()), encoding="utf-8")
@@ -167,8 +173,9 @@ def load_bundle(path: str | Path) -> Surrogate:
             for name in card.line_names
         )
         _require_tables(card, tables)
-        require_weights(path, [f"member_{n}" for n in range(card.members)] + ["domain"])
-        networks = tuple(_network(path / f"member_{n}.safetensors", card) for n in range(card.members))
+        names = member_names(card.members)
+        require_weights(path, [*names, "domain"])
+        networks = tuple(_network(weights_path(path, name), card) for name in names)
         domain = load_arrays((path / "domain.safetensors").read_bytes())
     except (OSError, LookupError, AttributeError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())  # torch lists weights that do not fit over many lines
@@ -177,9 +184,7 @@ def load_bundle(path: str | Path) -> Surrogate:
 
 
 def _network(path: Path, card: ModelCard) -> KernelNetwork:
-    network = KernelNetwork(NetworkConfig(**card.network))
-    network.load_state_dict(load(path.read_bytes()))
-    return network.eval()
+    return with_weights(KernelNetwork(NetworkConfig(**card.network)), read_weights(path))
 
 
 def _card(data: Mapping[str, Any]) -> ModelCard:
@@ -193,39 +198,6 @@ def _card(data: Mapping[str, Any]) -> ModelCard:
     if card.channels != channel_names():
         raise BundleError("the model was made for other input channels; use the version of surrogate3d that made it")
     return card
-
-
-def card_text(schema: str, card: Mapping[str, Any]) -> str:
-    """The card of a bundle as JSON; what is not known of the training (NaN) is null, as JSON has no other word for it.
-
-    Raises:
-        BundleError: a number is infinite, or one on which the answer depends is not known.
-    """
-    try:
-        return _json({"schema": schema, **card, "training": _with_nulls(card["training"])})
-    except ValueError as error:
-        raise BundleError(f"the card of the model has a number that is not finite ({error}); train it again") from error
-
-
-def _with_nulls(data: Any) -> Any:
-    if isinstance(data, Mapping):
-        return {key: _with_nulls(value) for key, value in data.items()}
-    if isinstance(data, list | tuple):
-        return [_with_nulls(value) for value in data]
-    return None if isinstance(data, float) and math.isnan(data) else data
-
-
-def require_weights(path: Path, names: Sequence[str]) -> None:
-    """Refuse a bundle with other files of weights than its card asks for: a network fewer or more is another model.
-
-    Raises:
-        BundleError: a file is missing, or one is too many.
-    """
-    found = {file.stem for file in path.glob("*.safetensors")}
-    if found != set(names):
-        raise BundleError(
-            f"expected weights of {', '.join(sorted(names))}, as the card says, found {', '.join(sorted(found))}"
-        )
 
 
 def _require_tables(card: ModelCard, tables: Sequence[MonoTable]) -> None:

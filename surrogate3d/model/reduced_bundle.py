@@ -17,13 +17,20 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load, save
 
-from surrogate3d.errors import BundleError, FormatError, StoreError, UnknownNameError
+from surrogate3d.errors import BundleError, FormatError, UnknownNameError
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import atomic_directory
-from surrogate3d.model.bundle import card_text, require_weights
 from surrogate3d.model.dose_channels import ChannelSet
+from surrogate3d.model.ensemble_bundle import (
+    card_text,
+    read_weights,
+    require_replaceable,
+    require_weights,
+    weights_path,
+    with_weights,
+    write_weights,
+)
 from surrogate3d.model.regression import RegressionNetwork, RegressionShape, SmoothPrior
 
 REDUCED_SCHEMA = "surrogate3d.reduced_bundle/1"
@@ -151,13 +158,11 @@ def save_reduced_bundle(model: ReducedModel, path: str | Path, overwrite: bool =
     path, variants = Path(path), model.card.variants
     if len(model.networks) != len(variants):
         raise BundleError(f"the card is of {len(variants)} networks, the model has {len(model.networks)}")
-    if overwrite and path.exists() and not manifest.has_schema(path / manifest.MANIFEST_NAME, REDUCED_SCHEMA):
-        raise StoreError(f"{path} exists and is not a model without spectra, so it is not replaced; take another name")
+    require_replaceable(path, REDUCED_SCHEMA, "model without spectra", overwrite)
     with atomic_directory(path, overwrite) as scratch:
         (scratch / "card.json").write_text(card_text(REDUCED_SCHEMA, asdict(model.card)), encoding="utf-8")
         for network, variant in zip(model.networks, variants, strict=True):
-            weights = {name: value.contiguous() for name, value in network.state_dict().items()}
-            (scratch / f"{variant.channel_set.name}.safetensors").write_bytes(save(weights))
+            write_weights(network, weights_path(scratch, variant.channel_set.name))
         return manifest.write_manifest(scratch, REDUCED_SCHEMA)
 
 
@@ -186,8 +191,7 @@ def is_reduced_bundle(path: str | Path) -> bool:
 
 def _network(path: Path, variant: VariantCard) -> RegressionNetwork:
     network = RegressionNetwork(RegressionShape(len(variant.channels), variant.width))
-    network.load_state_dict(load((path / f"{variant.channel_set.name}.safetensors").read_bytes()))
-    return network.eval()
+    return with_weights(network, read_weights(weights_path(path, variant.channel_set.name)))
 
 
 def _card(data: Mapping[str, Any]) -> ReducedCard:

@@ -208,6 +208,7 @@ def _history(
         "seed": seed,
         "config": asdict(config),
         "final_loss": [m.losses[-1] for m in members],
+        "steps": [m.step for m in members],
         "versions": {
             "surrogate3d": surrogate3d.__version__,
             "torch": torch.__version__,

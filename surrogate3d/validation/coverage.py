@@ -3,8 +3,8 @@
 The share of voxels whose error is within the interval is too small when the truth has noise of its own. So two shares
 are given: as observed, and with the truth's noise subtracted from the errors in quadrature, voxel by voxel
 (`inference.calibration.without_noise`), which is the coverage of the true value. Its interval is Wilson's for a
-binomial share (Wilson 1927, J. Am. Stat. Assoc. 22:209) and takes the voxels as independent: neighbours share noise,
-and where most of a region is judged the true interval is wider.
+binomial share and takes the voxels as independent: neighbours share noise, and where most of a region is judged the
+true interval is wider.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
 from surrogate3d.inference.calibration import WHOLE, without_noise
+from surrogate3d.training.bootstrap import wilson
 
 
 @dataclass(frozen=True)
@@ -79,20 +79,6 @@ def coverage(
             scores = without_noise(error[mask] / half_width[mask], truth_se[mask] / half_width[mask])
             clean[mask] = np.abs(scores) <= 1
     return tuple(_row(name, level, inside[mask], clean[mask]) for name, mask in masks.items())
-
-
-def wilson(covered: float, voxels: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Wilson's interval of a binomial share.
-
-    Args:
-        covered: the share that was found.
-        voxels: of so many.
-        confidence: of the interval.
-    """
-    z2 = float(norm.ppf(0.5 * (1 + confidence))) ** 2
-    centre = (covered + 0.5 * z2 / voxels) / (1 + z2 / voxels)
-    reach = np.sqrt(z2 * (covered * (1 - covered) / voxels + 0.25 * z2 / voxels**2)) / (1 + z2 / voxels)
-    return max(0.0, float(centre - reach)), min(1.0, float(centre + reach))
 
 
 def _row(name: str, level: float, inside: npt.NDArray[np.bool_], clean: npt.NDArray[np.bool_]) -> Coverage:

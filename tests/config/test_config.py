@@ -6,21 +6,23 @@ from pathlib import Path
 
 import pytest
 
-from surrogate3d.config import load_train_config
+from surrogate3d.config import load_response_config, load_train_config
 from surrogate3d.errors import ConfigError
+from surrogate3d.response.config import ResponseConfig
 from surrogate3d.training.settings import TrainConfig
 
 CONFIGS = Path(__file__).parents[2] / "configs"
+RESPONSE = CONFIGS / "response.toml"
 
 
-def written(folder: Path, text: str) -> Path:
-    path = folder / "train.toml"
+def written(folder: Path, text: str, name: str = "train.toml") -> Path:
+    path = folder / name
     path.write_text(text)
     return path
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda p: p.stem)
-def test_every_shipped_configuration_loads(path: Path) -> None:
+@pytest.mark.parametrize("path", sorted(set(CONFIGS.glob("*.toml")) - {RESPONSE}), ids=lambda p: p.stem)
+def test_every_shipped_configuration_of_surrogates_loads(path: Path) -> None:
     assert isinstance(load_train_config(path), TrainConfig)
 
 
@@ -33,6 +35,11 @@ def test_the_reference_writes_out_every_default() -> None:
     path = CONFIGS / "train_reference.toml"
     assert load_train_config(path) == TrainConfig()
     assert set(tomllib.loads(path.read_text())) == {field.name for field in fields(TrainConfig)}
+
+
+def test_that_of_models_of_response_writes_out_every_default() -> None:
+    assert load_response_config(RESPONSE) == ResponseConfig()
+    assert set(tomllib.loads(RESPONSE.read_text())) == {field.name for field in fields(ResponseConfig)}
 
 
 def test_what_is_left_out_keeps_its_default(tmp_path: Path) -> None:
@@ -67,6 +74,22 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path: Path, text: str, words: 
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epoch = 3", r"unknown key 'epoch'.*'epochs'"),
+        ("steps = 3", r"unknown key 'steps'"),
+        ("channels = 'image'", r"channels: expected a list, found str"),
+        ("members = 1", r"members must be at least 2"),
+    ],
+)
+def test_settings_of_models_of_response_are_read_as_strictly(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=rf"response\.toml: {words}"):
+        load_response_config(written(tmp_path, text + "\n", "response.toml"))
+
+
 def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no configuration"):
+        load_response_config(tmp_path / "none.toml")
     with pytest.raises(ConfigError, match="no configuration"):
         load_train_config(tmp_path / "none.toml")

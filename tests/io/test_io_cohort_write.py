@@ -94,6 +94,7 @@ def test_nibabel_reads_the_masks(tmp_path: Path) -> None:
     write_cohort(Cohort([lesion("P", "a")]), tmp_path / "c")
     found = nibabel.load(tmp_path / "c/0001-P-a/mask.nii.gz")
     np.testing.assert_array_equal(np.asarray(found.dataobj), box(*BOXES["m1"]))
+    assert found.get_data_dtype() == np.uint8
     assert np.asarray(found.affine)[:3, 3].tolist() == [5.0, -3.0, 20.0]  # RAS
 
 

@@ -12,9 +12,10 @@ import pytest
 import SimpleITK
 import zarr
 
-from surrogate3d.errors import FormatError, GeometryError, StoreError, UnsupportedError
+from surrogate3d.errors import FormatError, GeometryError, StoreError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import Grid, Volume, VolumeSet, quantity
 from surrogate3d.io.images import read_image, read_maps, write_image, write_maps
+from surrogate3d.io.nifti import write_nifti
 
 RBE10 = quantity("RBE10")
 MARKER = (4, 1, 2)
@@ -60,6 +61,24 @@ def test_nifti_says_what_it_holds(volume, tmp_path):
     assert header["intent_name"].item() == b"D_RBE"
     assert (header["qform_code"], header["sform_code"]) == (1, 1)
     assert header.get_data_dtype() == np.float32
+
+
+def test_a_mask_fits_into_bytes_and_comes_back_as_it_was(tmp_path):
+    mask = np.random.default_rng(6).integers(0, 2, OBLIQUE.shape).astype(float)
+    write_nifti(Volume(OBLIQUE, mask, quantity("mask")), tmp_path / "mask.nii.gz", np.uint8)
+    assert nibabel.load(tmp_path / "mask.nii.gz").get_data_dtype() == np.uint8
+    back = read_image(tmp_path / "mask.nii.gz", quantity("mask"))
+    np.testing.assert_array_equal(back.values, mask)
+    np.testing.assert_allclose(back.grid.affine, OBLIQUE.affine, atol=1e-4)
+
+
+@pytest.mark.parametrize("value", [np.nan, -1.0, 0.5, 256.0])
+def test_values_that_whole_numbers_do_not_hold_are_refused(tmp_path, value):
+    values = np.zeros(OBLIQUE.shape)
+    values[MARKER] = value
+    with pytest.raises(ValueRangeError, match=r"voxel \(4, 1, 2\) is .*expected whole numbers from 0 to 255"):
+        write_nifti(Volume(OBLIQUE, values, quantity("mask")), tmp_path / "mask.nii", np.uint8)
+    assert not (tmp_path / "mask.nii").exists()
 
 
 @pytest.mark.parametrize("suffix", [".mha", ".nii.gz", ".nii"])

@@ -226,14 +226,14 @@ def test_an_existing_bundle_is_replaced_only_when_asked(path, surrogate):
 def test_what_is_no_bundle_is_never_replaced(tmp_path, surrogate):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with pytest.raises(StoreError, match="not a model bundle"):
+    with pytest.raises(StoreError, match="holds no model bundle"):
         save_bundle(surrogate, tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 
 
 def test_a_field_store_is_never_replaced_by_a_bundle(path, surrogate):
     manifest.write_manifest(path)  # now it says that it is a field
-    with pytest.raises(StoreError, match="not a model bundle"):
+    with pytest.raises(StoreError, match="holds no model bundle"):
         save_bundle(surrogate, path, overwrite=True)
 
 

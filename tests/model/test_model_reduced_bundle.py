@@ -147,7 +147,7 @@ def test_an_existing_bundle_is_replaced_only_when_asked(path):
 def test_what_is_no_such_bundle_is_never_replaced(tmp_path):
     (tmp_path / "thesis").mkdir()
     (tmp_path / "thesis" / "chapter.txt").write_text("years of work")
-    with pytest.raises(StoreError, match="not a model without spectra"):
+    with pytest.raises(StoreError, match="holds no model without spectra"):
         save_reduced_bundle(MODEL, tmp_path / "thesis", overwrite=True)
     assert (tmp_path / "thesis" / "chapter.txt").read_text() == "years of work"
 

@@ -85,6 +85,7 @@ def test_the_card_says_what_the_model_was_made_from(surrogate):
     assert plan["voxels"] == sorted(VOXELS)
     assert card.training["seed"] == 1
     assert card.training["config"]["steps"] == CONFIG.steps
+    assert card.training["steps"] == [CONFIG.steps] * CONFIG.members
     assert card.training["backend"] == ["made_up/1"]
     assert card.training["lines"] == [[LINE.name, LINE.alpha_x, LINE.beta_x]]
     assert len(card.training["final_loss"]) == CONFIG.members

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import binom, norm
 
 from surrogate3d.training.bootstrap import Estimate, estimate, resampled, wilson
 
@@ -37,3 +37,10 @@ def test_wilsons_interval_is_the_one_of_its_definition():
             assert abs(found - p) == pytest.approx(norm.ppf(0.975) * np.sqrt(p * (1 - p) / n), rel=1e-9)
     assert wilson(0.0, 20)[0] == 0.0
     assert wilson(1.0, 20) == (pytest.approx(1 / (1 + norm.ppf(0.975) ** 2 / 20)), 1.0)
+
+
+def test_wilsons_interval_covers_as_often_as_it_says():
+    n, p = 100, 0.9
+    counts = np.arange(n + 1)
+    inside = [low <= p <= high for low, high in (wilson(k / n, n) for k in counts)]
+    assert 0.93 < (binom.pmf(counts, n, p) * inside).sum() < 0.97

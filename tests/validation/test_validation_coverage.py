@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binomtest
 
 from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
-from surrogate3d.validation.coverage import coverage, wilson
+from surrogate3d.validation.coverage import coverage
 
 
 def test_the_truths_own_noise_is_taken_out():
@@ -30,21 +30,12 @@ def test_with_an_exact_truth_both_shares_are_counts():
     assert rows[0].level == 0.68
 
 
-def test_wilsons_interval_is_the_one_of_its_definition():
-    # Both ends p solve |found - p| = z sqrt(p (1 - p) / n): Wilson 1927.
-    for found, n in ((0.9, 300), (0.5, 10), (0.98, 57)):
-        for p in wilson(found, n):
-            assert abs(found - p) == pytest.approx(norm.ppf(0.975) * np.sqrt(p * (1 - p) / n))
-
-
-def test_wilsons_interval_covers_and_stays_within_zero_and_one():
-    n, p = 100, 0.9
-    counts = np.arange(n + 1)
-    inside = [low <= p <= high for low, high in (wilson(k / n, n) for k in counts)]
-    assert 0.93 < (binom.pmf(counts, n, p) * inside).sum() < 0.97
-    assert wilson(1.0, 20)[1] == 1.0
-    assert wilson(0.0, 20)[0] == 0.0
-    assert wilson(1.0, 20)[0] == pytest.approx(1 / (1 + norm.ppf(0.975) ** 2 / 20))
+def test_the_interval_is_wilsons():
+    error, region = np.array([0.1, -0.2, 0.3, -0.4]), np.array(["a", "a", "b", "b"])
+    rows = coverage(error, np.array([0.15, 0.15, 0.35, 0.45]), np.zeros(4), region, 0.68)
+    for row, k in zip(rows, (3, 1, 2), strict=True):
+        expected = binomtest(k, row.voxels).proportion_ci(method="wilson")
+        assert (row.low, row.high) == pytest.approx((expected.low, expected.high))
 
 
 TWO, NAMES = np.ones(2), np.array(["a", "b"])

@@ -1,0 +1,259 @@
+"""Train a network on few lesions, and an ensemble with its calibration.
+
+*Loss.* The cross-entropy of the classifier; where the change of volume is known, the Huber error of the logit against
+its size, log(V / V_0 / (1 - shrinkage)) / `CHANGE_UNIT`, so that a lesion that grew counts for more than one that
+nearly responded; and the mean squared error of the autoencoder in the lesion, in units of what the channels vary by. Lesions
+are augmented and described once (`encoding`), and turned anew each time.
+
+*Ensemble.* Patients are divided into as many parts as there are members. Each member learns without one part, and stops
+early on it. The logits of that part, which a member did not learn from, calibrate the model: every lesion of the
+training has one. They were looked at for stopping, so they flatter a little.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+import surrogate3d
+from surrogate3d.errors import GridMismatchError, ValueRangeError
+from surrogate3d.model.denormals import without_denormals
+from surrogate3d.response.augmentation import SYMMETRIES, Augmented
+from surrogate3d.response.calibration import fit_platt
+from surrogate3d.response.config import ResponseConfig
+from surrogate3d.response.folds import repeated_folds, require_no_leakage
+from surrogate3d.response.model import ResponseModel, logits, one_thread, require_fits
+from surrogate3d.response.network import ResponseNetwork, lesion_weight, pooled
+from surrogate3d.response.patches import Patches
+from surrogate3d.response.side_by_side import Progress, run_each
+from surrogate3d.training.early_stop import EarlyStop
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+Epochs = Callable[[int, float, float], None]
+
+CHANGE_UNIT, LARGEST_CHANGE = 0.25, 3.0
+"""Logarithm of the volume that a unit of the logit stands for, and the largest logit that a change asks for."""
+
+_WARM_UP = 0.15  # share of the steps in which the learning rate rises
+
+
+def train_response(
+    patches: Patches,
+    response: npt.ArrayLike,
+    config: ResponseConfig,
+    seed: int,
+    processes: int = 1,
+    progress: Progress | None = None,
+) -> ResponseModel:
+    """Train a model on all lesions given.
+
+    Args:
+        patches: cut as `config` says.
+        response: (n,) 1 where a lesion responded, 0 where not.
+        config: how.
+        seed: of everything random.
+        processes: members that are trained side by side.
+        progress: called after each member with members done and all.
+
+    Raises:
+        GridMismatchError: `response` does not fit the lesions.
+        ValueRangeError: a response that is not known, one class only, or fewer patients than members.
+        BundleError: the patches are not as `config` says.
+    """
+    require_fits(patches, config)
+    labels = known_response(patches, response)
+    parts = repeated_folds(patches.patient, labels, config.members, 1, seed)[0]
+    seeds = np.random.SeedSequence(seed).generate_state(config.members)
+    tasks = [(np.flatnonzero(parts != n), np.flatnonzero(parts == n), int(seeds[n])) for n in range(config.members)]
+    networks = run_each(_member, tasks, (patches, labels, config), processes, progress)
+    unseen = np.full(len(patches), np.nan)
+    for network, (_, stop, _) in zip(networks, tasks, strict=True):
+        unseen[stop] = logits([network], patches.subset(stop))[0]
+    card = _card(patches, labels, config, seed)
+    return ResponseModel(tuple(networks), fit_platt(unseen, 1 - labels), config, card)
+
+
+def known_response(patches: Patches, response: npt.ArrayLike) -> Floats:
+    """(n,) responses, if each is 0 or 1.
+
+    Raises:
+        GridMismatchError: not one for each lesion.
+        ValueRangeError: one is something else, such as NaN without a follow-up.
+    """
+    labels = np.asarray(response, dtype=np.float64)
+    if labels.shape != (len(patches),):
+        raise GridMismatchError(f"expected a response for each of {len(patches)} lesions, found shape {labels.shape}")
+    odd = np.flatnonzero((labels != 0) & (labels != 1))
+    if len(odd):
+        raise ValueRangeError(
+            f"{patches.name(odd[0])}: a response to learn from is 0 or 1, found {labels[odd[0]]:g}; leave lesions "
+            f"without a follow-up out ({len(odd)} here)"
+        )
+    return labels
+
+
+@without_denormals()
+def train_network(
+    patches: Patches,
+    response: Floats,
+    rows_learn: Rows,
+    rows_stop: Rows,
+    config: ResponseConfig,
+    seed: int,
+    progress: Epochs | None = None,
+) -> ResponseNetwork:
+    """Train one network, on one thread.
+
+    Args:
+        patches: lesions.
+        response: (n,) 1 where a lesion responded, 0 where not; other rows than those named are not looked at.
+        rows_learn: lesions to learn from.
+        rows_stop: lesions of other patients, on which it stops early.
+        config: how.
+        seed: of everything random; gives the same weights on the same machine.
+        progress: called after each epoch with its number, the loss in learning, and that on `rows_stop` (without
+            reconstruction).
+
+    Returns:
+        The network with the weights that were best on `rows_stop`, in evaluation mode.
+
+    Raises:
+        ValueRangeError: nothing to learn from or to stop on, or a patient on both sides.
+    """
+    if not len(rows_learn) or not len(rows_stop):
+        raise ValueRangeError(
+            f"a network needs lesions to learn from and to stop on, found {len(rows_learn)} and {len(rows_stop)}"
+        )
+    require_no_leakage(patches.patient[rows_learn], patches.patient[rows_stop])
+    with one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        rng = np.random.default_rng(seed)
+        network = ResponseNetwork(config, len(patches.channels))
+        learn, stop = patches.subset(rows_learn), patches.subset(rows_stop)
+        network.see(torch.from_numpy(learn.values), torch.from_numpy(learn.inside))
+        seen = Seen.of(network, Augmented(learn, config).copies(rng), response[rows_learn], config)
+        network.standardise(seen.encoded, seen.weight)
+        judged = Seen.of(network, (stop,), response[rows_stop], config)
+        best = EarlyStop(config.patience)
+        for epoch, loss in enumerate(_epochs(network, seen, len(learn), config, rng)):
+            with torch.no_grad():
+                error = _loss(network.eval(), judged, config, reconstruct=False).item()
+            best.judge(epoch, error, network)
+            if progress is not None:
+                progress(epoch, loss, error)
+            if best.done:
+                break
+        best.load_best(network)
+        network.settle(seen.encoded, seen.weight)
+    return network.eval()
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Lesions as a network sees them, with what it is to say of them.
+
+    Attributes:
+        encoded: (m, seen, s/2, s/2, s/2) of `ResponseNetwork.encoded`.
+        weight: (m, s/2, s/2, s/2) of `lesion_weight`.
+        resistant: (m,) 1 where a lesion did not respond.
+        change: (m,) logit that the size of the change asks for; NaN where it is not known.
+    """
+
+    encoded: Tensor
+    weight: Tensor
+    resistant: Tensor
+    change: Tensor
+
+    @staticmethod
+    def of(network: ResponseNetwork, copies: Sequence[Patches], response: Floats, config: ResponseConfig) -> Seen:
+        """Encode copies (of the same n lesions), one after the other; `response` is (n,)."""
+        with torch.no_grad():
+            arrays = [(torch.from_numpy(each.values), torch.from_numpy(each.inside)) for each in copies]
+            encoded = torch.cat([network.encoded(*each) for each in arrays])
+            weight = torch.cat([lesion_weight(inside) for _, inside in arrays])
+        left = np.maximum(1 + copies[0].volume_change, 1e-3) / (1 - config.shrinkage)
+        change = np.clip(np.log(left) / CHANGE_UNIT, -LARGEST_CHANGE, LARGEST_CHANGE)
+        resistant, asked = (torch.from_numpy(np.tile(x, len(copies))).float() for x in (1 - response, change))
+        return Seen(encoded, weight, resistant, asked)
+
+    def turned(self, rows: Rows, rng: np.random.Generator) -> Seen:
+        """Some of them, all turned by one symmetry of the cube."""
+        order, turn = SYMMETRIES[rng.integers(len(SYMMETRIES))]
+        flipped = [2 + axis for axis, sign in enumerate(turn) if sign < 0]
+        both = torch.cat([self.encoded[rows], self.weight[rows][:, None]], dim=1)
+        both = torch.flip(both.permute(0, 1, *(2 + axis for axis in order)), flipped)
+        return Seen(both[:, :-1], both[:, -1], self.resistant[rows], self.change[rows])
+
+
+def _epochs(
+    network: ResponseNetwork, seen: Seen, n_lesions: int, config: ResponseConfig, rng: np.random.Generator
+) -> Iterator[float]:
+    """Mean loss of each epoch, after it; an epoch sees one copy of each lesion."""
+    steps = -(-n_lesions // config.batch)
+    optimiser = torch.optim.AdamW(_parameters(network, config.weight_decay), lr=config.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, config.learning_rate, total_steps=config.epochs * steps, pct_start=_WARM_UP
+    )
+    n_copies = len(seen.encoded) // n_lesions
+    for _ in range(config.epochs):
+        network.train()
+        losses = []
+        copy = n_lesions * rng.integers(n_copies, size=n_lesions)
+        for rows in np.array_split(rng.permutation(n_lesions), steps):
+            loss = _loss(network, seen.turned(rows + copy[rows], rng), config)
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            optimiser.step()
+            schedule.step()
+            losses.append(loss.item())
+        yield float(np.mean(losses))
+
+
+def _loss(network: ResponseNetwork, seen: Seen, config: ResponseConfig, reconstruct: bool = True) -> Tensor:
+    A = network.activations(seen.encoded)
+    logit = network.classifier(pooled(A, seen.weight))[:, 0]
+    loss = functional.binary_cross_entropy_with_logits(logit, seen.resistant)
+    known = torch.isfinite(seen.change)
+    if config.change_weight and known.any():
+        loss = loss + config.change_weight * functional.smooth_l1_loss(logit[known], seen.change[known])
+    if config.reconstruction_weight and reconstruct:
+        square: Tensor = (network.decoder(A) - network.halved(seen.encoded)) ** 2
+        error = (square * seen.weight[:, None]).sum() / (len(logit) * network.n_channels)
+        loss = loss + config.reconstruction_weight * error
+    return loss
+
+
+def _parameters(network: ResponseNetwork, weight_decay: float) -> list[dict[str, object]]:
+    every = list(network.parameters())
+    weights, biases = [p for p in every if p.ndim > 1], [p for p in every if p.ndim <= 1]
+    return [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
+
+
+def _member(shared: tuple[Patches, Floats, ResponseConfig], task: tuple[Rows, Rows, int]) -> ResponseNetwork:
+    patches, response, config = shared
+    learn, stop, seed = task
+    return train_network(patches, response, learn, stop, config, seed)
+
+
+def _card(patches: Patches, response: Floats, config: ResponseConfig, seed: int) -> dict[str, object]:
+    return {
+        "seed": seed,
+        "config": asdict(config),
+        "lesions": len(patches),
+        "patients": len(np.unique(patches.patient)),
+        "responded": int(response.sum()),
+        "versions": {
+            "surrogate3d": surrogate3d.__version__,
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
