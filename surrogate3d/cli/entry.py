@@ -29,6 +29,7 @@ from surrogate3d.cli import (
     let_command,
     model_commands,
     nano_command,
+    response_commands,
     topas_commands,
     tour_commands,
 )
@@ -63,6 +64,7 @@ for module in (
     judge_commands,
     cell_line_commands,
     invitro_commands,
+    response_commands,
     tour_commands,
 ):
     module.register(app)

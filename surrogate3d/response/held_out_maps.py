@@ -79,7 +79,7 @@ def held_out_maps(
         patches: all lesions; those of patients that are not in `held` were learnt from.
         config: of the networks.
         methods: kinds of maps, of `activation.METHODS`.
-        first: patients of each fold of the first repeat, in which one kind is checked as well, and slow ones are scored.
+        first: patients of each fold of the first repeat, in which one kind is checked, and slow ones are scored.
         networks: of the ensemble.
         held: lesions that were held out.
     """
@@ -154,6 +154,8 @@ def _checked(config: ResponseConfig, method: str, networks: Sequence[ResponseNet
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         untrained = [ResponseNetwork(config, len(held.channels)).eval() for _ in range(UNTRAINED)]
+        for network in untrained:  # a classifier that starts from zero would leave a map of zeros, which is like none
+            torch.nn.init.normal_(network.classifier.weight)
     return check_maps(networks, untrained, some.values, some.inside, method)
 
 

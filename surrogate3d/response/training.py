@@ -2,8 +2,8 @@
 
 *Loss.* The cross-entropy of the classifier; where the change of volume is known, the Huber error of the logit against
 its size, log(V / V_0 / (1 - shrinkage)) / `CHANGE_UNIT`, so that a lesion that grew counts for more than one that
-nearly responded; and the mean squared error of the autoencoder in the lesion, in units of what the channels vary by. Lesions
-are augmented and described once (`encoding`), and turned anew each time.
+nearly responded; and the mean squared error of the autoencoder in the lesion, in units of what the channels vary by.
+Lesions are augmented and described once (`encoding`), and turned anew each time.
 
 *Ensemble.* Patients are divided into as many parts as there are members. Each member learns without one part, and stops
 early on it. The logits of that part, which a member did not learn from, calibrate the model: every lesion of the

@@ -12,7 +12,7 @@ from surrogate3d.cli import main
 
 RUN = Path(__file__).parents[1] / "fixtures" / "topas"
 SIMULATION = ["--cell-line", "HSG", "--target-se", "0.1", "--backend", "gsm2_mc"]
-GROUPS = ("topas", "dicom", "cell-line", "invitro")
+GROUPS = ("topas", "dicom", "cell-line", "invitro", "response")
 CONFIG = "steps = 2\nmembers = 1\ncopies = 1\nthreads = 1\ntracks_levels = [60]\nwidth = 4\nhead_steps = 2\n"
 
 

@@ -24,6 +24,7 @@ COMMANDS = (
     *("dicom info", "dicom masks", "dicom image", "dicom write"),
     *("cell-line list", "cell-line show", "cell-line fit", "cell-line table"),
     *("invitro import", "invitro train"),
+    *("response simulate", "response train", "response predict", "response report"),
 )
 
 

@@ -1,0 +1,221 @@
+"""From a cohort folder to a model of response with its judgement: what `response train` does.
+
+The judgement is of networks that had not seen the patients (`response.judgement`); the model that is kept learns from
+all lesions then. The card of the model says both, and nothing that names a patient.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from surrogate3d.config import load_response_config
+from surrogate3d.errors import StoreError, ValueRangeError
+from surrogate3d.grid import Cohort
+from surrogate3d.io.cohort import read_cohort
+from surrogate3d.io.manifest import MANIFEST_NAME, has_schema
+from surrogate3d.pipeline.response_cohorts import cohort_sha256, require_channels
+from surrogate3d.pipeline.response_packages import FEATURES, GRADIENTS, NETWORK, require_packages
+from surrogate3d.response.activation import METHODS as MAPS
+from surrogate3d.response.bundle import INTENDED_USE, SCHEMA, save_response
+from surrogate3d.response.config import ResponseConfig
+from surrogate3d.response.judgement import METHODS, compare
+from surrogate3d.response.map_scale import MapScale, best_scale, region_voxels
+from surrogate3d.response.model import ResponseModel
+from surrogate3d.response.patches import Patches, patches
+from surrogate3d.response.training import train_response
+
+Steps = Callable[[str, int, int], None]
+
+DEFAULT_SCALE = MapScale("root mean square", 0.0, 1.0, math.nan)
+"""What makes a region of a map where no planted region is known: voxels that stand out by more than the map's own root
+mean square in the lesion. Nothing has shown that this is a region of any meaning."""
+
+CHOSEN = "chosen on the planted regions of the lesions that the model learnt from"
+STATED = "a stated rule, as no planted region is known; not judged by anything"
+
+SLOW = {"integrated-gradients": 12}
+"""How many lesions do to choose the scale of kinds of maps that take many passes of a network."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResponseTraining:
+    """How to train and judge.
+
+    Attributes:
+        config: settings of the networks.
+        repeats: how often the patients are dealt into folds.
+        folds: of whole patients.
+        seed: of everything random.
+        processes: side by side.
+        compare: whether radiomics and gradient features are judged, too.
+        judge: whether anything is judged.
+        overwrite: replace an older model.
+    """
+
+    config: ResponseConfig = field(default_factory=ResponseConfig)
+    repeats: int = 10
+    folds: int = 5
+    seed: int = 0
+    processes: int = 2
+    compare: bool = True
+    judge: bool = True
+    overwrite: bool = False
+
+
+def read_config(path: Path | None, shrinkage: float | None = None) -> ResponseConfig:
+    """Settings from a file, or the usual ones; a shrinkage that is given replaces theirs.
+
+    Raises:
+        ConfigError: as of `load_response_config`, or an impossible shrinkage.
+    """
+    config = ResponseConfig() if path is None else load_response_config(path)
+    return config if shrinkage is None else replace(config, shrinkage=shrinkage)
+
+
+def train_cohort(folder: Path, output: Path, how: ResponseTraining, progress: Steps | None = None) -> dict[str, Any]:
+    """Judge the methods on a cohort, train a model on all of it, and write that.
+
+    Args:
+        folder: of the cohort (docs/cohorts.md).
+        output: the bundle, a directory.
+        how: settings.
+        progress: told a stage, what of it is done, and the whole.
+
+    Returns:
+        The answer of `response train` (docs/cli-json.md).
+
+    Raises:
+        UnsupportedError: a package is not installed.
+        StoreError: `output` is something else, or as of `read_cohort` and `save_response`.
+        ValueRangeError: no response is known, one class only, or too few patients.
+        QuantityError: lesions lack a channel.
+        Surrogate3dError: what reading, patches and features refuse of single lesions.
+    """
+    start = time.perf_counter()
+    require_packages((*NETWORK, *GRADIENTS, *(FEATURES if how.judge and how.compare else ())), "response train")
+    _require_replaceable(output, how.overwrite)
+    config, told = how.config, progress or _silent
+    cohort = read_cohort(folder, shrinkage=config.shrinkage, progress=partial(told, "reading"))
+    known, left_out = with_response(cohort, config.shrinkage)
+    require_channels(known, config.channels)
+    judgement, seconds = _judgement(known, how, progress) if how.judge else (None, None)
+    cubes = patches(known, config.channels, size=config.size, spacing_mm=config.spacing_mm)
+    response = known.responded(config.shrinkage)
+    model = train_response(cubes, response, config, how.seed, how.processes, partial(told, "final networks"))
+    scales, chosen = map_scales(model, cubes, partial(told, "scale of the maps"))
+    about = {
+        "use": INTENDED_USE,
+        "cohort": {"sha256": cohort_sha256(known), "left_out": len(left_out)},
+        "judgement": judgement,
+        "map_scales": {name: _scale_json(scale) for name, scale in scales.items()},
+        "map_scales_are": chosen,
+    }
+    bundle_id = save_response(replace(model, training={**model.training, **about}), output, how.overwrite)
+    return {
+        "output": output,
+        "bundle_id": bundle_id,
+        **about,
+        **{key: model.training[key] for key in ("lesions", "patients", "responded", "seed", "config")},
+        "members": len(model.networks),
+        "left_out": left_out,
+        "notes": cohort.notes,
+        "seconds_by_stage": seconds,
+        "seconds": time.perf_counter() - start,
+    }
+
+
+def with_response(cohort: Cohort, shrinkage: float) -> tuple[Cohort, list[str]]:
+    """Lesions to learn from, and the names of those whose response is not known.
+
+    Raises:
+        ValueRangeError: it is known of none.
+    """
+    known = np.isfinite(cohort.responded(shrinkage))
+    if not known.any():
+        raise ValueRangeError(
+            f"none of {len(cohort)} lesions has a known response; the cohort's table needs masks or volumes at "
+            "follow-up, changes of volume, or outcomes"
+        )
+    kept = [each for each, there in zip(cohort, known, strict=True) if there]
+    return Cohort(kept, cohort.notes), [each.name for each, there in zip(cohort, known, strict=True) if not there]
+
+
+def map_scales(
+    model: ResponseModel, cubes: Patches, progress: Callable[[int, int], None]
+) -> tuple[dict[str, MapScale], str]:
+    """What makes regions of the maps of a model, by kind of map, and how that was found.
+
+    Args:
+        model: trained on these lesions.
+        cubes: the lesions.
+        progress: told kinds of maps done, and all.
+    """
+    rows = _with_region(cubes)
+    if not len(rows):
+        return dict.fromkeys(MAPS, DEFAULT_SCALE), STATED
+    scales = {}
+    for done, name in enumerate(MAPS, 1):
+        most = min(SLOW.get(name, len(rows)), len(rows))
+        some = cubes.subset(rows[np.linspace(0, len(rows) - 1, most).round().astype(int)])  # of many patients
+        assert some.truth is not None
+        scales[name] = best_scale(model.maps(some, name), some.truth, some.inside)
+        progress(done, len(MAPS))
+    return scales, CHOSEN
+
+
+def map_scale_of(model: ResponseModel, method: str) -> tuple[MapScale, str]:
+    """What makes regions of maps of a model, as its card says, and how that was found."""
+    stored: Mapping[str, Any] = model.training.get("map_scales", {})
+    if method not in stored:
+        return DEFAULT_SCALE, STATED
+    dice = stored[method]["dice"]
+    scale = MapScale(**{**stored[method], "dice": math.nan if dice is None else dice})
+    return scale, str(model.training["map_scales_are"])
+
+
+def _judgement(
+    known: Cohort, how: ResponseTraining, progress: Steps | None
+) -> tuple[dict[str, Any], Mapping[str, float]]:
+    """Scores of all methods as plain data, without names of patients, and how long each stage took."""
+    found = compare(
+        known,
+        how.config,
+        folds=how.folds,
+        repeats=how.repeats,
+        seed=how.seed,
+        processes=how.processes,
+        methods=METHODS if how.compare else METHODS[:1],
+        progress=progress,
+    )
+    scores = {**found.to_json(), "notes": [found.judged["network"].note]}
+    return {name: value for name, value in scores.items() if name != "seconds"}, found.seconds
+
+
+def _with_region(cubes: Patches) -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Rows whose planted region is known and not empty."""
+    if cubes.truth is None:
+        return np.zeros(0, dtype=np.intp)
+    rows = np.flatnonzero(np.isfinite(cubes.truth).all(axis=(1, 2, 3)))
+    return rows[region_voxels(cubes.truth[rows], cubes.inside[rows]).any(axis=(1, 2, 3))]
+
+
+def _scale_json(scale: MapScale) -> dict[str, Any]:
+    return {**asdict(scale), "dice": scale.dice if math.isfinite(scale.dice) else None}
+
+
+def _require_replaceable(output: Path, overwrite: bool) -> None:
+    """Now, not after an hour of training."""
+    if overwrite and output.exists() and not has_schema(output / MANIFEST_NAME, SCHEMA):
+        raise StoreError(f"{output} exists and is not a model of response, so it is not replaced; choose another name")
+
+
+def _silent(stage: str, done: int, whole: int) -> None:
+    """Progress that nobody looks at."""
