@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from surrogate3d.response.boost_files import NOT_FOR_TREATMENT
+from surrogate3d.response.boost_files import RESEARCH_ONLY
 
 _PARTS = {"whole": "lesion", "inside": "region", "outside": "rest"}
 _SPREADS, _SINGLE = ("dose", "D_RBE"), ("LET_d", "survival")
@@ -35,4 +35,4 @@ def _line(row: Mapping[str, Any]) -> dict[str, Any]:
     for part, word in _PARTS.items():
         line |= {f"{name}_mean_{word}": got[part].get(name, {}).get("mean") for name in _SPREADS}
         line |= {f"{name}_{word}": got[part].get(name) for name in _SINGLE}
-    return {**line, "use": NOT_FOR_TREATMENT}
+    return {**line, "use": RESEARCH_ONLY}

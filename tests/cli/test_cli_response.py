@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from documented import documented, documented_inside
-from response_examples import SMALL, made_cohort
+from response_examples import SMALL
+from response_lesions import apart
 
 from surrogate3d.cli import main
 from surrogate3d.io.cohort import read_cohort
@@ -26,7 +27,7 @@ SETTINGS = (
 def made(tmp_path_factory):
     """A cohort taken through training, prediction and report once: its folder, and what was answered."""
     folder = tmp_path_factory.mktemp("response")
-    write_cohort(made_cohort(4), folder / "cohort")
+    write_cohort(apart(4), folder / "cohort")
     (folder / "small.toml").write_text(SETTINGS)
     how = ["--config", folder / "small.toml", "--repeats", "1", "--folds", "2", "--processes", "1", "--no-compare"]
     commands = {
@@ -83,7 +84,7 @@ def test_a_prediction_names_every_lesion_and_marks_everything(made):
         name: value for name, value in kept.items() if name != "schema"
     }
     assert [(row["patient"], row["lesion"]) for row in found["lesions"]] == [
-        (each.patient, each.lesion) for each in made_cohort(4)
+        (each.patient, each.lesion) for each in apart(4)
     ]
     for row in found["lesions"]:
         assert row["probability"] == pytest.approx(1 / (1 + np.exp(row["logit"])), rel=1e-12)
@@ -91,7 +92,7 @@ def test_a_prediction_names_every_lesion_and_marks_everything(made):
         assert (folder / "prediction" / row["boost"]["folder"] / "boost.json").is_file()
     lines = (folder / "prediction" / "response.csv").read_text().splitlines()
     assert len(lines) == 1 + 8
-    assert all(line.endswith("research only, not for treatment") for line in lines[1:])
+    assert all(line.endswith(",RESEARCH ONLY") for line in lines[1:])
     assert found["model"]["bundle_id"] == answers["train"]["bundle_id"]
 
 
@@ -100,7 +101,7 @@ def test_the_page_shows_every_lesion(made):
     page = (folder / "report.html").read_text()
     assert answers["report"]["lesions"] == 8
     assert "Research only" in page
-    assert all(each.name in page for each in made_cohort(4))
+    assert all(each.name in page for each in apart(4))
 
 
 def test_people_get_tables(made, tmp_path, capsys):

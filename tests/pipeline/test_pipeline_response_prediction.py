@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from response_examples import SMALL, made_cohort
+from response_lesions import apart
 
 from surrogate3d.errors import ConfigError, QuantityError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import Cohort, Grid, Volume, quantity
@@ -34,12 +35,13 @@ RESISTANCE = quantity("resistance")
 
 
 def untrained() -> ResponseModel:
-    """Two networks that have seen what lesions look like, and nothing of their response."""
+    """Two networks that have seen what lesions look like, with a classifier by chance."""
     torch.manual_seed(0)
     cubes = patches(made_cohort(2), SMALL.channels, size=SMALL.size)
     networks = tuple(ResponseNetwork(SMALL, 2) for _ in range(2))
     for each in networks:
         each.see(torch.from_numpy(cubes.values), torch.from_numpy(cubes.inside))
+        torch.nn.init.normal_(each.classifier.weight)
     return ResponseModel(tuple(each.eval() for each in networks), Platt(1.5, 0.2), SMALL)
 
 
@@ -60,6 +62,11 @@ def folder_of(lesions, path):
     return path / "cohort"
 
 
+def number(cell):
+    """Of a table; empty where nothing is known."""
+    return float(cell) if cell else None
+
+
 def with_D_RBE(lesion, factor=1.2):
     dose = lesion.delivered["dose"]
     D_RBE = Volume(dose.grid, factor * dose.values, quantity("D_RBE"))
@@ -71,6 +78,7 @@ def test_the_map_on_the_image_has_the_sum_of_the_models_map(model):
     found = answer(model, lesion, ASKED)
     cube = patches(Cohort([lesion]), SMALL.channels, size=SMALL.size)
     assert np.nansum(found.resistance.values) == pytest.approx(model.maps(cube)[0].sum(), rel=1e-4)
+    assert np.ptp(found.resistance.values[lesion.mask]) > 0
     known = ~np.isnan(found.resistance.values)
     assert known.sum() == SMALL.size**3  # as both have voxels of 1 mm, on one lattice
     assert known[lesion.mask].all()
@@ -153,7 +161,7 @@ def test_a_dose_that_the_network_does_not_see_may_lie_elsewhere():
 
 
 def test_files_hold_what_is_said_and_are_marked(bundle, tmp_path):
-    cohort = folder_of([with_D_RBE(each) for each in made_cohort(2)], tmp_path)
+    cohort = folder_of([with_D_RBE(each) for each in apart(2)], tmp_path)
     asked = ResponseRequest(photons=photon_curve(0.1, 0.02, 1))
     found = predict_cohort(bundle, cohort, tmp_path / "out", asked)
     for row, lesion in zip(found["lesions"], read_cohort(cohort), strict=True):
@@ -169,12 +177,26 @@ def test_files_hold_what_is_said_and_are_marked(bundle, tmp_path):
     with (tmp_path / "out" / "response.csv").open(newline="") as stream:
         table = list(csv.DictReader(stream))
     for line, row in zip(table, found["lesions"], strict=True):
+        got = row["delivered"]
         assert float(line["probability"]) == row["probability"]
-        assert float(line["D_RBE_mean_region"]) == row["delivered"]["inside"]["D_RBE"]["mean"]
-        assert float(line["survival_rest"]) == row["delivered"]["outside"]["survival"]
+        assert number(line["D_RBE_mean_region"]) == got["inside"]["D_RBE"]["mean"]
+        assert number(line["survival_rest"]) == got["outside"]["survival"]
+        assert number(line["D_RBE_mean_lesion"]) == pytest.approx(1.2 * got["whole"]["dose"]["mean"], rel=1e-6)
     assert {path.name for path in (tmp_path / "out" / "boost").iterdir()} == {
         f"{row['number']:04d}-{row['patient']}" for row in found["lesions"]
     }
+
+
+def test_a_threshold_that_keeps_all_is_doubted_and_regions_that_share_voxels_are_not_written(model, tmp_path):
+    card = {"rule": "absolute", "sigma": 0.0, "threshold": -1e9, "dice": 0.5}
+    training = {"map_scales": {"hirescam": card}, "map_scales_are": "of a test"}
+    save_response(replace(model, training=training), tmp_path / "bundle")
+    cohort = folder_of(made_cohort(1).lesions, tmp_path)  # both in the middle of one image
+    found = predict_cohort(tmp_path / "bundle", cohort, tmp_path / "out", ResponseRequest())
+    assert all(row["region_cm3"] == pytest.approx(row["volume_cm3"], rel=1e-12) for row in found["lesions"])
+    assert any("regions reach to voxels that speak for a response" in note for note in found["notes"])
+    assert any("no boost regions of patient P0 were written" in note for note in found["notes"])
+    assert [row["boost"]["folder"] for row in found["lesions"]] == [None, None]
 
 
 def test_lesions_without_an_outcome_are_predicted_all_the_same(bundle, tmp_path):
