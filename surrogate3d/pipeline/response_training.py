@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 
 from surrogate3d.config import load_response_config
-from surrogate3d.errors import StoreError, ValueRangeError
 from surrogate3d.grid import Cohort
 from surrogate3d.io.cohort import read_cohort
-from surrogate3d.io.manifest import MANIFEST_NAME, has_schema
+from surrogate3d.model.ensemble_bundle import require_replaceable
 from surrogate3d.pipeline.response_cohorts import cohort_sha256, require_channels
 from surrogate3d.pipeline.response_packages import FEATURES, GRADIENTS, NETWORK, require_packages
 from surrogate3d.response.activation import METHODS as MAPS
-from surrogate3d.response.bundle import INTENDED_USE, SCHEMA, save_response
+from surrogate3d.response.bundle import INTENDED_USE, KIND, SCHEMA, save_response
 from surrogate3d.response.config import ResponseConfig
-from surrogate3d.response.judgement import METHODS, compare
+from surrogate3d.response.judgement import METHODS, compare, with_response
 from surrogate3d.response.map_scale import MapScale, best_scale, region_voxels
 from surrogate3d.response.model import ResponseModel
 from surrogate3d.response.patches import Patches, patches
@@ -101,7 +100,7 @@ def train_cohort(folder: Path, output: Path, how: ResponseTraining, progress: St
     """
     start = time.perf_counter()
     require_packages((*NETWORK, *GRADIENTS, *(FEATURES if how.judge and how.compare else ())), "response train")
-    _require_replaceable(output, how.overwrite)
+    require_replaceable(output, SCHEMA, KIND, how.overwrite)  # now, not after an hour of training
     config, told = how.config, progress or _silent
     cohort = read_cohort(folder, shrinkage=config.shrinkage, progress=partial(told, "reading"))
     known, left_out = with_response(cohort, config.shrinkage)
@@ -130,22 +129,6 @@ def train_cohort(folder: Path, output: Path, how: ResponseTraining, progress: St
         "seconds_by_stage": seconds,
         "seconds": time.perf_counter() - start,
     }
-
-
-def with_response(cohort: Cohort, shrinkage: float) -> tuple[Cohort, list[str]]:
-    """Lesions to learn from, and the names of those whose response is not known.
-
-    Raises:
-        ValueRangeError: it is known of none.
-    """
-    known = np.isfinite(cohort.responded(shrinkage))
-    if not known.any():
-        raise ValueRangeError(
-            f"none of {len(cohort)} lesions has a known response; the cohort's table needs masks or volumes at "
-            "follow-up, changes of volume, or outcomes"
-        )
-    kept = [each for each, there in zip(cohort, known, strict=True) if there]
-    return Cohort(kept, cohort.notes), [each.name for each, there in zip(cohort, known, strict=True) if not there]
 
 
 def map_scales(
@@ -209,12 +192,6 @@ def _with_region(cubes: Patches) -> np.ndarray[Any, np.dtype[np.intp]]:
 
 def _scale_json(scale: MapScale) -> dict[str, Any]:
     return {**asdict(scale), "dice": scale.dice if math.isfinite(scale.dice) else None}
-
-
-def _require_replaceable(output: Path, overwrite: bool) -> None:
-    """Now, not after an hour of training."""
-    if overwrite and output.exists() and not has_schema(output / MANIFEST_NAME, SCHEMA):
-        raise StoreError(f"{output} exists and is not a model of response, so it is not replaced; choose another name")
 
 
 def _silent(stage: str, done: int, whole: int) -> None:

@@ -21,7 +21,6 @@ from surrogate3d.pipeline.response_training import (
     map_scale_of,
     read_config,
     train_cohort,
-    with_response,
 )
 from surrogate3d.response import classifiers, judgement
 from surrogate3d.response.bundle import load_response
@@ -95,7 +94,7 @@ def test_shrinkage_may_be_given(tmp_path):
     assert read_config(tmp_path / "a.toml", 0.6) == replace(read_config(None), shrinkage=0.6, epochs=2)
     with pytest.raises(ConfigError, match="shrinkage"):
         read_config(None, 1.5)
-    known, _ = with_response(made_cohort(2), 0.6)
+    known, _ = judgement.with_response(made_cohort(2), 0.6)
     assert known.responded(0.6).sum() == 0  # those that shrank by half no longer respond
 
 
