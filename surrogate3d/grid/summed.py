@@ -25,7 +25,7 @@ Floats = npt.NDArray[np.float64]
 Outside = Literal["refuse", "nan", "zero"]
 
 DOSES = ("dose_to_water", "dose_to_medium")
-PATIENT = ("structure", "density", "HU")
+PATIENT = ("structure", "density", "HU", "image_signal")
 """Quantities of the patient, not of the radiation: they are the same in every field and never add."""
 
 RESPONSES = (
@@ -33,7 +33,7 @@ RESPONSES = (
     "D_RBE", "BED", "EQD2",
     "mask", "out_of_domain", "outside", "cell_line",
     "M1", "F1", "F2", "F3", "DSB_site_yield", "DSB_yield", "complex_DSB_yield",
-    "importance_nanometre", "importance_micrometre", "importance_LET",
+    "importance_nanometre", "importance_micrometre", "importance_LET", "resistance",
 )  # fmt: skip
 """What follows from a radiation field, and is neither added nor carried to another grid."""
 

@@ -62,6 +62,8 @@ class ResponseConfig:
 
     def __post_init__(self) -> None:
         require_channels(self.channels)
+        if self.channels[0] != IMAGE:
+            raise ConfigError(f"the first of the channels must be {IMAGE}, found {', '.join(self.channels)}")
         require_cube(self.size, self.spacing_mm)
         if not 0 <= self.shrinkage < 1 or not 0 <= self.dropout < 1:
             raise ConfigError(f"shrinkage and dropout must be in [0, 1), found {self.shrinkage:g} and {self.dropout:g}")
@@ -84,10 +86,9 @@ def require_channels(channels: tuple[str, ...]) -> None:
     """
     known = (IMAGE, *DELIVERED)
     unknown = [name for name in channels if name not in known]
-    if not channels or channels[0] != IMAGE or unknown or len(set(channels)) < len(channels):
+    if not channels or unknown or len(set(channels)) < len(channels):
         raise ConfigError(
-            f"channels must be {IMAGE} and then some of {', '.join(DELIVERED)}, each once; found "
-            f"{', '.join(channels) or 'none'}"
+            f"channels must be some of {', '.join(known)}, each once; found {', '.join(channels) or 'none'}"
         )
 
 
