@@ -217,7 +217,9 @@ def as_tensors(network: Mapped, values: npt.ArrayLike, inside: npt.ArrayLike) ->
         ValueRangeError: a network in training mode.
     """
     if network.training:
-        raise ValueRangeError("a map needs a network that answers the same each time; call its eval() first")
+        raise ValueRangeError(
+            "a map needs a network that answers the same each time; put it into evaluation mode first"
+        )
     patch = torch.tensor(np.asarray(values), dtype=torch.float32)
     lesion = torch.tensor(np.asarray(inside), dtype=torch.float32)
     if patch.ndim != 5 or lesion.shape != (len(patch), *patch.shape[2:]):
