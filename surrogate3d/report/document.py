@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from surrogate3d.grid.geometry import IDENTITY
-from surrogate3d.io.atomic import atomic_file
 from surrogate3d.report.content import ReportContent
 from surrogate3d.report.figures import (
     BAND_SIGMAS,
@@ -20,7 +18,8 @@ from surrogate3d.report.figures import (
     error_histogram,
     model_profiles,
 )
-from surrogate3d.report.markup import Html, definitions, element, figure, join, section, table
+from surrogate3d.report.markup import Html, definitions, element, figure, section, table
+from surrogate3d.report.page import page, write_page
 from surrogate3d.report.slices import MapStyle, beside, slices
 from surrogate3d.report.tables import model_tables, validation_tables
 
@@ -64,10 +63,7 @@ def write_report(content: ReportContent, path: str | Path, overwrite: bool = Tru
     Raises:
         StoreError: the file exists and shall not be replaced, or it cannot be written.
     """
-    text = render(content)
-    with atomic_file(path, overwrite=overwrite, expected_bytes=len(text)) as scratch:
-        scratch.write_text(text, encoding="utf-8")
-    return Path(path)
+    return write_page(render(content), path, overwrite)
 
 
 def render(content: ReportContent) -> str:
@@ -84,16 +80,7 @@ def render(content: ReportContent) -> str:
         if content.notes
         else Html(""),
     ]
-    style = files("surrogate3d.report").joinpath("report.css").read_text(encoding="utf-8")
-    head = element(
-        "head",
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="color-scheme" content="light dark">'),
-        element("title", content.title),
-        element("style", Html(style)),
-    )
-    body = element("body", element("main", join(part for part in sections if part)))
-    return f'<!doctype html>\n<html lang="en">{head}{body}</html>\n'
+    return page(content.title, sections)
 
 
 def _header(content: ReportContent) -> Html:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
-from surrogate3d.io.atomic import atomic_file
-from surrogate3d.report.markup import Html, definitions, element, join, section
+from surrogate3d.report.markup import Html, definitions, element, section
+from surrogate3d.report.page import page, write_page
 from surrogate3d.report.response_content import LesionPage, ResponseReport
 from surrogate3d.report.response_figures import SATURATED, lesion_picture
 from surrogate3d.report.response_slices import MARGIN_MM
@@ -75,10 +74,7 @@ def write_response_report(content: ResponseReport, path: str | Path, overwrite: 
     Raises:
         StoreError: the file exists and shall not be replaced, or it cannot be written.
     """
-    text = render_response(content)
-    with atomic_file(path, overwrite=overwrite, expected_bytes=len(text)) as scratch:
-        scratch.write_text(text, encoding="utf-8")
-    return Path(path)
+    return write_page(render_response(content), path, overwrite)
 
 
 def render_response(content: ResponseReport) -> str:
@@ -95,20 +91,7 @@ def render_response(content: ResponseReport) -> str:
         section("notes", "Notes", _list(content.notes)),
         section("run", "Provenance", _provenance(content)),
     ]
-    return _page(content.title, join(part for part in sections if part))
-
-
-def _page(title: str, body: Html) -> str:
-    folder = files("surrogate3d.report")
-    style = "".join(folder.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "response.css"))
-    head = element(
-        "head",
-        Html('<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="color-scheme" content="light dark">'),
-        element("title", title),
-        element("style", Html(style)),
-    )
-    return f'<!doctype html>\n<html lang="en">{head}{element("body", element("main", body))}</html>\n'
+    return page(content.title, sections, ("report.css", "response.css"))
 
 
 def _header(content: ResponseReport) -> Html:
