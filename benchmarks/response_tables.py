@@ -39,6 +39,7 @@ MAP_HEADS = (
     "AUROC",
     "hirescam less it, pointing",
     "hirescam less it, Dice",
+    "the same, whole cube",
     "chosen most often",
 )
 CHECK_HEADS = (
@@ -116,7 +117,7 @@ def map_row(scores: Record, name: str) -> list[str]:
         name,
         ends({"value": found["pointing"]["value"], "low": low, "high": high}),
         *(ends(found[key]) for key in ("pointing_near", "pointing_anywhere", "dice", "dice_anywhere", "auroc")),
-        *(ends(less[key]) if less else "" for key in ("pointing", "dice")),
+        *(ends(less[key]) if less else "" for key in ("pointing", "dice", "dice_anywhere")),
         f"{rule}, {sigma:g} voxels ({often} of {pairs.total()})",
     ]
 

@@ -6,9 +6,7 @@ from surrogate3d.grid import Cohort, Grid, Lesion, Volume, quantity
 from surrogate3d.response.config import ResponseConfig
 from surrogate3d.response.patches import Patches, patches
 
-SMALL = ResponseConfig(
-    channels=("image", "dose"), size=12, widths=(6, 5), epochs=3, batch=4, members=2, copies=2, patience=0
-)
+SMALL = ResponseConfig(channels=("image", "dose"), size=12, widths=(6, 5), epochs=3, batch=4, members=2, copies=2)
 
 
 def made_lesion(patient: str, lesion: str, resists: bool, seed: int, edge: int = 18) -> Lesion:

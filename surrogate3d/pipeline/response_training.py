@@ -41,7 +41,8 @@ CHOSEN = "chosen on the planted regions of the lesions that the model learnt fro
 STATED = "a stated rule, as no planted region is known; not judged by anything"
 
 SLOW = {"integrated-gradients": 12}
-"""How many lesions do to choose the scale of kinds of maps that take many passes of a network."""
+"""How many lesions do to choose the scale of kinds of maps that take many passes of a network. These kinds are not
+judged here, which would take longer than all the training; `benchmarks/response.py` does that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +177,7 @@ def _judgement(
         seed=how.seed,
         processes=how.processes,
         methods=METHODS if how.compare else METHODS[:1],
+        maps=[name for name in MAPS if name not in SLOW],
         progress=progress,
     )
     scores = {**found.to_json(), "notes": [found.judged["network"].note]}

@@ -21,10 +21,10 @@ class ResponseConfig:
         spacing_mm: edge of its voxels, mm.
         shrinkage: a lesion responds that lost more than this fraction of its volume.
         widths: channels of the first layer and of `last`.
+        filter_voxels: edge of the filters of both; odd.
         dropout: probability with which a whole channel of the first layer is left out in training.
-        members: networks of an ensemble; each stops early on another part of the patients.
-        epochs: passes over the lesions, at most.
-        patience: epochs without a gain on the part for stopping after which a training ends; 0 only keeps the best.
+        members: networks of an ensemble; each is judged on another part of the patients.
+        epochs: passes over the lesions; the weights of the best one are kept.
         batch: lesions of one step.
         learning_rate: of AdamW, peak of the one-cycle schedule.
         weight_decay: of AdamW, on weights, not on biases.
@@ -45,14 +45,14 @@ class ResponseConfig:
     spacing_mm: float = 1.0
     shrinkage: float = 0.2
     widths: tuple[int, ...] = (12, 12)
+    filter_voxels: int = 1
     dropout: float = 0.0
     members: int = 4
-    epochs: int = 40
-    patience: int = 15
+    epochs: int = 60
     batch: int = 8
-    learning_rate: float = 5e-3
+    learning_rate: float = 6e-2
     weight_decay: float = 1e-2
-    reconstruction_weight: float = 0.1
+    reconstruction_weight: float = 0.02
     change_weight: float = 1.0
     copies: int = 4
     shift_voxels: int = 2
@@ -69,13 +69,15 @@ class ResponseConfig:
             raise ConfigError(f"shrinkage and dropout must be in [0, 1), found {self.shrinkage:g} and {self.dropout:g}")
         if len(self.widths) != 2 or min(self.widths) < 1:
             raise ConfigError(f"widths must be two positive numbers of channels, found {self.widths}")
+        if self.filter_voxels < 1 or self.filter_voxels % 2 == 0:
+            raise ConfigError(f"filter_voxels must be odd, so that a filter has a middle; found {self.filter_voxels}")
         if self.members < 2:
-            raise ConfigError(f"members must be at least 2, as each stops on another part; found {self.members}")
+            raise ConfigError(f"members must be at least 2, as each is judged on another part; found {self.members}")
         if min(self.epochs, self.batch, self.copies) < 1 or self.learning_rate <= 0:
             raise ConfigError("epochs, batch and copies must be at least 1, learning_rate positive")
-        not_negative = (self.patience, self.weight_decay, self.reconstruction_weight, self.change_weight)
+        not_negative = (self.weight_decay, self.reconstruction_weight, self.change_weight)
         if min(*not_negative, self.shift_voxels, self.gain, self.offset, self.noise) < 0:
-            raise ConfigError("patience, weights, shift_voxels, gain, offset and noise must not be negative")
+            raise ConfigError("weights, shift_voxels, gain, offset and noise must not be negative")
 
 
 def require_channels(channels: tuple[str, ...]) -> None:

@@ -21,7 +21,7 @@ from surrogate3d.response.activation import ensemble_map
 from surrogate3d.response.config import ResponseConfig
 from surrogate3d.response.localisation import SCORES, Found, localise
 from surrogate3d.response.map_agreement import Agreement
-from surrogate3d.response.map_scale import MapScale, best_scale, region_voxels
+from surrogate3d.response.map_scale import MapScale, best_scale, best_threshold, region_voxels
 from surrogate3d.response.model import one_thread
 from surrogate3d.response.network import ResponseNetwork
 from surrogate3d.response.patches import Patches
@@ -90,9 +90,10 @@ def held_out_maps(
     with one_thread(), without_denormals():
         for method in methods if in_first else [each for each in methods if each not in SLOW]:
             if truth is not None:
-                scale = scales[method] = _scale(patches, truth, np.flatnonzero(seen), method, networks)
+                scale, anywhere = _scale(patches, truth, np.flatnonzero(seen), method, networks)
                 maps = scale(_maps(networks, held, method), held.inside)
-                found[method] = localise(maps, truth[~seen], held.inside, scale.threshold, held.patient)
+                scales[method] = scale
+                found[method] = localise(maps, truth[~seen], held.inside, scale.threshold, held.patient, anywhere)
             if in_first and method == CHECKED:
                 checks[method] = _checked(config, method, networks, held)
     return HeldOutMaps(np.flatnonzero(~seen), found, scales, checks, time.perf_counter() - start)
@@ -137,11 +138,15 @@ def _maps(networks: Sequence[ResponseNetwork], patches: Patches, method: str) ->
     return ensemble_map(networks, patches.values, patches.inside, method).map
 
 
-def _scale(patches: Patches, truth: Floats, learnt: Rows, method: str, networks: Sequence[ResponseNetwork]) -> MapScale:
-    """Chosen on lesions with a planted region that were learnt from."""
+def _scale(
+    patches: Patches, truth: Floats, learnt: Rows, method: str, networks: Sequence[ResponseNetwork]
+) -> tuple[MapScale, float]:
+    """Chosen on lesions with a planted region that were learnt from; likewise a threshold for the whole cube."""
     there = learnt[region_voxels(truth[learnt], patches.inside[learnt]).any(axis=(1, 2, 3))]
     rows = _evenly(there, SLOW_LEARNT if method in SLOW else LEARNT)
-    return best_scale(_maps(networks, patches.subset(rows), method), truth[rows], patches.inside[rows])
+    maps, inside = _maps(networks, patches.subset(rows), method), patches.inside[rows]
+    scale = best_scale(maps, truth[rows], inside)
+    return scale, best_threshold(scale(maps, inside), truth[rows], inside, anywhere=True)
 
 
 def _evenly(rows: Rows, most: int) -> Rows:

@@ -36,7 +36,7 @@ SCORES: Mapping[str, str] = {
     "pointing_near": "the same, or in one of the 26 neighbours of a voxel of the region",
     "pointing_anywhere": "the largest value of the whole cube lies in the region",
     "dice": "Dice of the lesion's voxels at or above the threshold",
-    "dice_anywhere": "Dice of all voxels of the cube at or above the threshold",
+    "dice_anywhere": "Dice of all voxels of the cube at or above a threshold that was chosen for that",
     "auroc": "AUROC of the lesion's voxels; NaN where the region is the whole lesion",
     "average_precision": "average precision of the lesion's voxels",
 }
@@ -81,7 +81,12 @@ class Localisation:
 
 
 def localise(
-    maps: Cubes, truth: Cubes, inside: Cubes, threshold: Floats | float, patient: npt.NDArray[np.str_]
+    maps: Cubes,
+    truth: Cubes,
+    inside: Cubes,
+    threshold: Floats | float,
+    patient: npt.NDArray[np.str_],
+    anywhere: Floats | float | None = None,
 ) -> Found:
     """Scores of one repeat.
 
@@ -91,6 +96,7 @@ def localise(
         inside: (n, s, s, s) fraction of each voxel in the lesion.
         threshold: that of each lesion's fold (n,), or one for all.
         patient: (n,) names.
+        anywhere: threshold for the whole cube; the same by default.
 
     Returns:
         Scores with one repeat.
@@ -106,14 +112,17 @@ def localise(
             f"expected thresholds and patients of {len(maps)} maps, found {np.shape(threshold)} and {np.shape(patient)}"
         )
     near = binary_dilation(region, np.ones((1, 3, 3, 3), dtype=bool))
-    chosen = maps >= np.broadcast_to(threshold, len(maps))[:, None, None, None]
+    chosen, everywhere = (
+        maps >= np.broadcast_to(value, len(maps))[:, None, None, None]
+        for value in (threshold, threshold if anywhere is None else anywhere)
+    )
     curves = np.array([_curve(*each) for each in zip(maps, region, lesion, strict=True)])
     scores = {
         "pointing": _pointing(maps, region, lesion),
         "pointing_near": _pointing(maps, near, lesion),
         "pointing_anywhere": _pointing(maps, region, np.ones_like(lesion)),
         "dice": _dice(chosen & lesion, region),
-        "dice_anywhere": _dice(chosen, region),
+        "dice_anywhere": _dice(everywhere, region),
         "auroc": curves[:, 0],
         "average_precision": curves[:, 1],
     }

@@ -135,28 +135,29 @@ def standardised(maps: Cubes, inside: Cubes, rule: str = "root mean square") -> 
     return np.asarray(maps * scale[:, None, None, None].astype(maps.dtype))
 
 
-def best_threshold(maps: Cubes, truth: Cubes, inside: Cubes) -> float:
+def best_threshold(maps: Cubes, truth: Cubes, inside: Cubes, *, anywhere: bool = False) -> float:
     """The threshold with the greatest mean Dice inside the lesions; exact, all values are tried.
 
     Args:
         maps: (n, s, s, s) of the lesions that were learnt from, standardised; never of those to be judged.
         truth: (n, s, s, s) fraction of each voxel in the planted region.
         inside: (n, s, s, s) fraction of each voxel in the lesion.
+        anywhere: whether all voxels of the cubes count, not those of the lesions alone.
 
     Raises:
         GridMismatchError: the shapes differ.
         ValueRangeError: no lesion has a planted region, or as `standardised`.
     """
-    return _threshold(maps, truth, inside)[0]
+    return _threshold(maps, truth, inside, anywhere)[0]
 
 
-def _threshold(maps: Cubes, truth: Cubes, inside: Cubes) -> tuple[float, float]:
+def _threshold(maps: Cubes, truth: Cubes, inside: Cubes, anywhere: bool = False) -> tuple[float, float]:
     """The best threshold and its mean Dice."""
-    lesion = lesion_voxels(maps, inside)
+    among = lesion_voxels(maps, inside) | anywhere
     region = region_voxels(truth, inside)
     values, gains = [], []
     for row in np.flatnonzero(region.any(axis=(1, 2, 3))):
-        value, of = maps[row][lesion[row]], region[row][lesion[row]]
+        value, of = maps[row][among[row]], region[row][among[row]]
         order = np.argsort(-value, kind="stable")
         dice = 2 * np.cumsum(of[order]) / (np.arange(1, len(of) + 1) + of.sum())
         values.append(value[order])

@@ -1,19 +1,25 @@
 """A convolutional autoencoder and classifier whose answer is an exact sum over voxels.
 
 ```
-(n, channel, s, s, s) -> encoding, halved -> first -> last -> A (n, 2k, s/2, s/2, s/2) -> decoder -> reconstruction
-                                                              |
-              logit = bias + sum_k u_k sum_x p(x) A_k(x), p the fraction of the lesion in a voxel, of sum 1
+(n, channel, s, s, s) -> encoding, halved -> first -> last -> tissue T (n, k, s/2, s/2, s/2)
+dose -> w(x) = exp(-sum_j a_j d_j(x))
+A = [(T - mean T) w, w - mean w] -> decoder -> reconstruction
+logit = bias + sum_k u_k sum_x p(x) A_k(x), p the fraction of the lesion in a voxel, of sum 1
 ```
 
-A holds the k activations of `last` and, if the network sees what was delivered, the same times exp(-(D - mean) /
-deviation) of the first such channel: what a tissue is, and what it is where little dose came. Both are counted from
-those of an average lesion (`standardise`, `settle`), so that a voxel of ordinary tissue adds nothing.
+*Tissue* is told from the image alone. *w* is what survives of it where the dose d was what it was (in standard
+deviations from the mean): the linear-quadratic law with one term, its a learnt. So the same resistant tissue counts for
+more where less dose came, and the dose cannot paint a region into the map that the image does not show: tissue counts
+from that of an average lesion *before* it is weighted, so ordinary tissue adds nothing anywhere. The last of A is what
+the dose says by itself. Without a channel of dose A is T - mean T.
 
 After A the classifier is linear, so the gradient of the logit with respect to A is the constant u_k p(x), and gradient
 times activation, summed over voxels and channels, is the logit without its bias (completeness of HiResCAM: Draelos and
 Carin 2020, arXiv:2011.08891). No layer normalises over voxels or lesions; of its lesion a voxel's A knows the median
 brightness besides its neighbourhood (`encoding`), and of other lesions nothing.
+
+The filters of `first` and `last` have one voxel by default: what a voxel knows of its neighbourhood it knows by
+`encoding`, and filters of 3 x 3 x 3 learnt worse from few lesions (docs/response.md).
 
 The logit is that of *no response*: a voxel with a positive share points at resistance.
 """
@@ -45,6 +51,8 @@ SLOPE = 0.1
 """Of the first layer below zero."""
 
 _FARTHEST = 3.0  # deviations of dose up to which the weight of a voxel grows or falls
+_FALL = 0.5  # where the learning of a begins
+_MOMENTUM = 0.1  # share of a step's lesions in the means that follow
 
 
 class Output(NamedTuple):
@@ -67,18 +75,21 @@ class ResponseNetwork(nn.Module):
         n_channels: of the input; the image is the first.
 
     Attributes:
-        last: the layer whose output, made positive, A is made of.
+        last: the layer whose output, made positive, is the tissue.
+        fall: (channel - 1,) a: how steeply the weight of a voxel falls with each channel of what was delivered.
         mean: (channel,) of the input inside the lesions that it learns from; 0 before `see`.
         deviation: (channel,) likewise; 1 before `see`.
         rough: mean roughness of those lesions; 1 before `see`.
-        centre: (2k,) what A is counted from; 0 before `standardise`.
-        unit: (2k,) what A is counted in; 1 before `standardise`.
+        mean_tissue: (k,) over lesions; 0 before `standardise`, and follows while it learns.
+        mean_weight: of w, likewise.
+        unit: (k + 1,) what A is counted in, so that a step of the optimiser does alike in all; 1 before `standardise`.
     """
 
     mean: Tensor
     deviation: Tensor
     rough: Tensor
-    centre: Tensor
+    mean_tissue: Tensor
+    mean_weight: Tensor
     unit: Tensor
 
     def __init__(self, config: ResponseConfig, n_channels: int) -> None:
@@ -87,24 +98,27 @@ class ResponseNetwork(nn.Module):
         from monai.networks.blocks.convolutions import Convolution
 
         first, last = config.widths
-        seen = n_channels + 1 + len(LEVELS) + len(ROUGHNESS)
+        seen = 2 + len(LEVELS) + len(ROUGHNESS)  # image and fraction in the lesion besides
         leak = ("leakyrelu", {"negative_slope": SLOPE})
-        self.first = Convolution(3, seen, first, norm=None, act=leak, dropout=config.dropout or None, dropout_dim=3)
-        self.last = Convolution(3, first, last, conv_only=True)
+        edge, dropout = config.filter_voxels, config.dropout or None
+        self.first = Convolution(3, seen, first, 1, edge, norm=None, act=leak, dropout=dropout, dropout_dim=3)
+        self.last = Convolution(3, first, last, 1, edge, conv_only=True)
         for layer in (*self.first.modules(), *self.last.modules()):
             if isinstance(layer, nn.Conv3d):
                 nn.init.kaiming_normal_(layer.weight, a=SLOPE)
                 if layer.bias is not None:
                     nn.init.zeros_(layer.bias)
-        n_activations = last if n_channels == 1 else 2 * last
-        self.decoder = Convolution(3, n_activations, n_channels, conv_only=True)
+        n_activations = last if n_channels == 1 else last + 1
+        self.decoder = Convolution(3, n_activations, n_channels, 1, edge, conv_only=True)
         self.classifier = nn.Linear(n_activations, 1)
         nn.init.zeros_(self.classifier.weight)
         nn.init.zeros_(self.classifier.bias)
+        self.fall = nn.Parameter(torch.full((n_channels - 1,), _FALL / max(1, n_channels - 1)))
         self.register_buffer("mean", torch.zeros(n_channels))
         self.register_buffer("deviation", torch.ones(n_channels))
         self.register_buffer("rough", torch.ones(()))
-        self.register_buffer("centre", torch.zeros(n_activations))
+        self.register_buffer("mean_tissue", torch.zeros(last))
+        self.register_buffer("mean_weight", torch.ones(()))
         self.register_buffer("unit", torch.ones(n_activations))
 
     @property
@@ -149,17 +163,16 @@ class ResponseNetwork(nn.Module):
         return functional.avg_pool3d(torch.cat([scaled, lesion, bright, rough], dim=1), STRIDE)
 
     def activations(self, encoded: Tensor) -> Tensor:
-        """A of what `encoded` gave; see `features`."""
-        k = self.last(self.first(encoded.contiguous(memory_format=torch.channels_last_3d)))
-        k = functional.softplus(k)
-        if self.n_channels > 1:
-            share = encoded[:, self.n_channels].clamp_min(1e-3)
-            dose = (encoded[:, 1] / share).clamp(-_FARTHEST, _FARTHEST)
-            k = torch.cat([k, k * torch.exp(-dose)[:, None]], dim=1)
-        return (k - self.centre[:, None, None, None]) / self.unit[:, None, None, None]
+        """A of what `encoded` gave; see `features`. While the network learns, the means follow."""
+        tissue, weight = self._tissue(encoded), self._weight(encoded)
+        if self.training:
+            self._follow(tissue, weight, encoded, _MOMENTUM)
+        tissue = tissue - self.mean_tissue[:, None, None, None]
+        A = tissue if weight is None else torch.cat([tissue * weight, weight - self.mean_weight], dim=1)
+        return A / self.unit[:, None, None, None]
 
     def features(self, values: Tensor, inside: Tensor) -> Tensor:
-        """A: (n, 2k or k, s/2, s/2, s/2), from that of an average lesion; arguments as of `encoded`."""
+        """A: (n, k + 1 or k, s/2, s/2, s/2), from that of an average lesion; arguments as of `encoded`."""
         return self.activations(self.encoded(values, inside))
 
     def logit_of(self, A: Tensor, inside: Tensor) -> Tensor:
@@ -182,23 +195,40 @@ class ResponseNetwork(nn.Module):
         return encoded[:, : self.n_channels]
 
     @torch.no_grad()
-    def standardise(self, encoded: Tensor, weight: Tensor) -> None:
-        """Count A from the mean of some lesions' pooled activations, in their standard deviation.
+    def standardise(self, encoded: Tensor) -> None:
+        """Count A from the mean of some lesions, in the standard deviation of their pooled activations.
 
         Args:
             encoded: of the lesions to learn from, at least two.
-            weight: (n, s/2, s/2, s/2) of `lesion_weight`.
         """
-        of_lesions = pooled(self.activations(encoded), weight)
-        self.centre.add_(self.unit * of_lesions.mean(dim=0))
-        self.unit.mul_(of_lesions.std(dim=0) + 1e-3)
+        self._follow(self._tissue(encoded), self._weight(encoded), encoded, 1.0)
+        training, self.training = self.training, False
+        self.unit.mul_(pooled(self.activations(encoded), self._share(encoded)).std(dim=0) + 1e-3)
+        self.training = training
+
+    def _tissue(self, encoded: Tensor) -> Tensor:
+        image = torch.cat([encoded[:, :1], encoded[:, self.n_channels :]], dim=1)
+        return functional.softplus(self.last(self.first(image.contiguous(memory_format=torch.channels_last_3d))))
+
+    def _weight(self, encoded: Tensor) -> Tensor | None:
+        """(n, 1, s/2, s/2, s/2) w."""
+        if self.n_channels == 1:
+            return None
+        share = encoded[:, self.n_channels, None].clamp_min(1e-3)
+        delivered = (encoded[:, 1 : self.n_channels] / share).clamp(-_FARTHEST, _FARTHEST)
+        return torch.exp(-torch.einsum("c,ncxyz->nxyz", self.fall, delivered))[:, None]
+
+    def _share(self, encoded: Tensor) -> Tensor:
+        """`lesion_weight` of the lesions."""
+        lesion = encoded[:, self.n_channels]
+        return lesion / lesion.sum((1, 2, 3), keepdim=True)
 
     @torch.no_grad()
-    def settle(self, encoded: Tensor, weight: Tensor) -> None:
-        """Count A anew from the mean of some lesions; the bias takes over, so that no logit changes."""
-        mean = pooled(self.activations(encoded), weight).mean(dim=0)
-        self.centre.add_(self.unit * mean)
-        self.classifier.bias.add_(self.classifier.weight[0] @ mean)
+    def _follow(self, tissue: Tensor, weight: Tensor | None, encoded: Tensor, momentum: float) -> None:
+        share = self._share(encoded)
+        self.mean_tissue.lerp_(pooled(tissue, share).mean(dim=0), momentum)
+        if weight is not None:
+            self.mean_weight.lerp_(pooled(weight, share).mean(), momentum)
 
     def _scaled(self, values: Tensor) -> Tensor:
         return (values - self.mean[:, None, None, None]) / self.deviation[:, None, None, None]

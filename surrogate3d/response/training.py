@@ -5,9 +5,10 @@ its size, log(V / V_0 / (1 - shrinkage)) / `CHANGE_UNIT`, so that a lesion that 
 nearly responded; and the mean squared error of the autoencoder in the lesion, in units of what the channels vary by.
 Lesions are augmented and described once (`encoding`), and turned anew each time.
 
-*Ensemble.* Patients are divided into as many parts as there are members. Each member learns without one part, and stops
-early on it. The logits of that part, which a member did not learn from, calibrate the model: every lesion of the
-training has one. They were looked at for stopping, so they flatter a little.
+*Ensemble.* Patients are divided into as many parts as there are members. Each member learns without one part, and is
+judged on it after each epoch. All members stop at one epoch, where the mean error over all parts is least: a part alone
+has a dozen lesions, whose best epoch is chance. The logits of that part, which a member did not learn from, calibrate
+the model: every lesion of the training has one. They were looked at for stopping, so they flatter a little.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from torch.nn import functional
 import surrogate3d
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 from surrogate3d.model.denormals import without_denormals
+from surrogate3d.model.freed_memory import keep_freed_memory
 from surrogate3d.response.augmentation import SYMMETRIES, Augmented
 from surrogate3d.response.calibration import fit_platt
 from surrogate3d.response.config import ResponseConfig
@@ -33,7 +35,6 @@ from surrogate3d.response.model import ResponseModel, logits, one_thread, requir
 from surrogate3d.response.network import ResponseNetwork, lesion_weight, pooled
 from surrogate3d.response.patches import Patches
 from surrogate3d.response.side_by_side import Progress, run_each
-from surrogate3d.training.early_stop import EarlyStop
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -73,11 +74,13 @@ def train_response(
     parts = repeated_folds(patches.patient, labels, config.members, 1, seed)[0]
     seeds = np.random.SeedSequence(seed).generate_state(config.members)
     tasks = [(np.flatnonzero(parts != n), np.flatnonzero(parts == n), int(seeds[n])) for n in range(config.members)]
-    networks = run_each(_member, tasks, (patches, labels, config), processes, progress)
+    courses = run_each(_member, tasks, (patches, labels, config), processes, progress)
+    epoch = best_epoch(courses, [len(stop) for _, stop, _ in tasks])
+    networks = [each.at(epoch) for each in courses]
     unseen = np.full(len(patches), np.nan)
     for network, (_, stop, _) in zip(networks, tasks, strict=True):
         unseen[stop] = logits([network], patches.subset(stop))[0]
-    card = _card(patches, labels, config, seed)
+    card = {**_card(patches, labels, config, seed), "epoch": epoch}
     return ResponseModel(tuple(networks), fit_platt(unseen, 1 - labels), config, card)
 
 
@@ -100,6 +103,36 @@ def known_response(patches: Patches, response: npt.ArrayLike) -> Floats:
     return labels
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """A training, epoch by epoch.
+
+    Attributes:
+        network: as it was after the last epoch.
+        errors: (epoch,) loss on the lesions that it was judged on, without reconstruction.
+        weights: after each epoch.
+    """
+
+    network: ResponseNetwork
+    errors: Floats
+    weights: tuple[dict[str, Tensor], ...]
+
+    def at(self, epoch: int) -> ResponseNetwork:
+        """The network as it was after an epoch, in evaluation mode."""
+        self.network.load_state_dict(self.weights[epoch])
+        return self.network.eval()
+
+
+def best_epoch(courses: Sequence[Course], lesions: Sequence[int]) -> int:
+    """Epoch of the least mean error.
+
+    Args:
+        courses: as many epochs each.
+        lesions: that each was judged on.
+    """
+    return int(np.average([each.errors for each in courses], axis=0, weights=lesions).argmin())
+
+
 @without_denormals()
 def train_network(
     patches: Patches,
@@ -109,30 +142,28 @@ def train_network(
     config: ResponseConfig,
     seed: int,
     progress: Epochs | None = None,
-) -> ResponseNetwork:
+) -> Course:
     """Train one network, on one thread.
 
     Args:
         patches: lesions.
         response: (n,) 1 where a lesion responded, 0 where not; other rows than those named are not looked at.
         rows_learn: lesions to learn from.
-        rows_stop: lesions of other patients, on which it stops early.
+        rows_stop: lesions of other patients, on which it is judged.
         config: how.
         seed: of everything random; gives the same weights on the same machine.
         progress: called after each epoch with its number, the loss in learning, and that on `rows_stop` (without
             reconstruction).
-
-    Returns:
-        The network with the weights that were best on `rows_stop`, in evaluation mode.
 
     Raises:
         ValueRangeError: nothing to learn from or to stop on, or a patient on both sides.
     """
     if not len(rows_learn) or not len(rows_stop):
         raise ValueRangeError(
-            f"a network needs lesions to learn from and to stop on, found {len(rows_learn)} and {len(rows_stop)}"
+            f"a network needs lesions to learn from and to be judged on, found {len(rows_learn)} and {len(rows_stop)}"
         )
     require_no_leakage(patches.patient[rows_learn], patches.patient[rows_stop])
+    keep_freed_memory()
     with one_thread(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         rng = np.random.default_rng(seed)
@@ -140,20 +171,16 @@ def train_network(
         learn, stop = patches.subset(rows_learn), patches.subset(rows_stop)
         network.see(torch.from_numpy(learn.values), torch.from_numpy(learn.inside))
         seen = Seen.of(network, Augmented(learn, config).copies(rng), response[rows_learn], config)
-        network.standardise(seen.encoded, seen.weight)
+        network.standardise(seen.encoded)
         judged = Seen.of(network, (stop,), response[rows_stop], config)
-        best = EarlyStop(config.patience)
+        errors, weights = [], []
         for epoch, loss in enumerate(_epochs(network, seen, len(learn), config, rng)):
             with torch.no_grad():
-                error = _loss(network.eval(), judged, config, reconstruct=False).item()
-            best.judge(epoch, error, network)
+                errors.append(_loss(network.eval(), judged, config, reconstruct=False).item())
+            weights.append({name: value.clone() for name, value in network.state_dict().items()})
             if progress is not None:
-                progress(epoch, loss, error)
-            if best.done:
-                break
-        best.load_best(network)
-        network.settle(seen.encoded, seen.weight)
-    return network.eval()
+                progress(epoch, loss, errors[-1])
+    return Course(network.eval(), np.array(errors), tuple(weights))
 
 
 @dataclass(frozen=True)
@@ -224,12 +251,20 @@ def _loss(network: ResponseNetwork, seen: Seen, config: ResponseConfig, reconstr
     loss = functional.binary_cross_entropy_with_logits(logit, seen.resistant)
     known = torch.isfinite(seen.change)
     if config.change_weight and known.any():
-        loss = loss + config.change_weight * functional.smooth_l1_loss(logit[known], seen.change[known])
+        loss = loss + config.change_weight * functional.smooth_l1_loss(
+            _up_to(seen.change, logit)[known], seen.change[known]
+        )
     if config.reconstruction_weight and reconstruct:
         square: Tensor = (network.decoder(A) - network.halved(seen.encoded)) ** 2
         error = (square * seen.weight[:, None]).sum() / (len(logit) * network.n_channels)
         loss = loss + config.reconstruction_weight * error
     return loss
+
+
+def _up_to(change: Tensor, logit: Tensor) -> Tensor:
+    """Logits, without a slope where they are beyond a change that is as large as any is taken for."""
+    beyond = (change.abs() >= LARGEST_CHANGE) & (logit * change.sign() > LARGEST_CHANGE)
+    return torch.where(beyond, change, logit)
 
 
 def _parameters(network: ResponseNetwork, weight_decay: float) -> list[dict[str, object]]:
@@ -238,7 +273,7 @@ def _parameters(network: ResponseNetwork, weight_decay: float) -> list[dict[str,
     return [{"params": weights, "weight_decay": weight_decay}, {"params": biases, "weight_decay": 0.0}]
 
 
-def _member(shared: tuple[Patches, Floats, ResponseConfig], task: tuple[Rows, Rows, int]) -> ResponseNetwork:
+def _member(shared: tuple[Patches, Floats, ResponseConfig], task: tuple[Rows, Rows, int]) -> Course:
     patches, response, config = shared
     learn, stop, seed = task
     return train_network(patches, response, learn, stop, config, seed)

@@ -7,8 +7,6 @@ gets wrong, for several cell lines, with the kernels as they are (see `training.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,13 +18,12 @@ from torch import Tensor
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.model.channels import channels
 from surrogate3d.model.denormals import without_denormals
+from surrogate3d.model.freed_memory import keep_freed_memory
 from surrogate3d.model.network import KernelNetwork, NetworkConfig
 from surrogate3d.training.dataset import Example
 from surrogate3d.training.head import train_head
 from surrogate3d.training.kernel_training import KernelTraining, Progress
 from surrogate3d.training.settings import TrainConfig
-
-_M_TRIM_THRESHOLD, _M_MMAP_MAX = -1, -4
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,15 +89,6 @@ def _network_config(config: TrainConfig, n_doses: int, conditions: tuple[str, ..
     made = NetworkConfig(config.width, config.blocks, config.neighbourhood, n_doses=n_doses)
     # Without a mixing rule for the conditions the head carries the physics, and needs room.
     return replace(made, conditions=conditions, max_log_correction=2.0) if conditions else made
-
-
-def keep_freed_memory() -> None:
-    """Tell glibc to keep freed memory: returning and faulting it again costs light layers two thirds of their time."""
-    if sys.platform == "linux":
-        libc = ctypes.CDLL(None)
-        if hasattr(libc, "mallopt"):
-            libc.mallopt(_M_MMAP_MAX, 0)
-            libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _normalise(network: KernelNetwork, examples: Sequence[Example], photon: Tensor) -> None:

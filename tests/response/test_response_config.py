@@ -34,7 +34,7 @@ def test_every_setting_is_explained():
         ({"copies": 0}, "epochs, batch and copies"),
         ({"change_weight": -1.0}, "must not be negative"),
         ({"learning_rate": 0.0}, "learning_rate positive"),
-        ({"patience": -1}, "must not be negative"),
+        ({"filter_voxels": 2}, "must be odd"),
         ({"noise": -0.1}, "must not be negative"),
         ({"shift_voxels": -1}, "must not be negative"),
     ],

@@ -77,6 +77,10 @@ def test_dice_is_that_of_scikit_learn_with_the_threshold_of_the_lesions_fold():
         slow = metrics.f1_score(truth[row].ravel(), chosen.ravel(), zero_division=0)
         assert found["dice_anywhere"][0, row] == pytest.approx(slow, rel=1e-12)
     assert found["dice"][0, 5] == 0.0  # nothing is above its threshold
+    wide = localise(maps, truth, inside, threshold, PATIENT, np.full(6, 0.6)).scores
+    np.testing.assert_array_equal(wide["dice"], found["dice"])
+    slow = [metrics.f1_score(truth[row].ravel(), maps[row].ravel() >= 0.6, zero_division=0) for row in (0, 1, 3, 4, 5)]
+    np.testing.assert_allclose(wide["dice_anywhere"][0, [0, 1, 3, 4, 5]], slow, rtol=1e-12)
 
 
 def test_lesions_without_a_region_are_not_judged():

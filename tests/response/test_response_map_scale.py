@@ -58,7 +58,8 @@ def test_absolute_maps_stay_as_they_are():
     np.testing.assert_array_equal(standardised(maps, inside, "absolute"), maps)
 
 
-def test_the_threshold_is_the_best_of_all():
+@pytest.mark.parametrize("anywhere", [False, True])
+def test_the_threshold_is_the_best_of_all(anywhere):
     maps, truth, inside = cubes()
     maps = maps.round(1)  # ties, within a lesion and between lesions
     truth[2] = 0  # a lesion without a region has no say
@@ -66,12 +67,12 @@ def test_the_threshold_is_the_best_of_all():
     def mean_dice(threshold):
         each = []
         for row in (0, 1, 3, 4, 5):
-            chosen, region = (maps[row] >= threshold) & (inside[row] == 1), truth[row] == 1
+            chosen, region = (maps[row] >= threshold) & ((inside[row] == 1) | anywhere), truth[row] == 1
             each.append(2 * (chosen & region).sum() / (chosen.sum() + region.sum()))
         return np.mean(each)
 
-    found = best_threshold(maps, truth, inside)
-    values = np.unique(maps[inside == 1])
+    found = best_threshold(maps, truth, inside, anywhere=anywhere)
+    values = np.unique(maps[(inside == 1) | anywhere])
     slow = np.array([mean_dice(value) for value in values])
     assert found == pytest.approx(float(values[slow.argmax()]))
     assert mean_dice(np.float32(found)) == pytest.approx(slow.max(), rel=1e-12)

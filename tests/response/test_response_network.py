@@ -19,7 +19,7 @@ def network(batch):
     made = ResponseNetwork(SMALL, 2).eval()
     torch.nn.init.normal_(made.classifier.weight)
     made.see(*batch)
-    made.standardise(made.encoded(*batch), lesion_weight(batch[1]))
+    made.standardise(made.encoded(*batch))
     return made
 
 
@@ -43,17 +43,57 @@ def test_gradient_times_activation_sums_to_the_logit_without_its_bias(network, b
     assert torch.allclose((slope * A).sum((1, 2, 3, 4)) + network.classifier.bias, logit, atol=1e-5)
 
 
-def test_activations_stand_once_by_themselves_and_once_for_where_little_dose_came(network, batch):
-    values, inside = batch
-    encoded = network.encoded(values, inside)
-    A = network.activations(encoded) * network.unit[:, None, None, None] + network.centre[:, None, None, None]
-    assert A.shape == (4, 10, 6, 6, 6)
-    assert A.min() >= 0
-    inner = lesion_weight(inside) >= lesion_weight(inside).amax((1, 2, 3), keepdim=True)  # wholly in the lesion
+def weight_of_dose(network, values):
+    """w of the coarse voxels, straight from the dose."""
     dose = torch.nn.functional.avg_pool3d(values[:, 1:2], 2)[:, 0]
-    expected = torch.exp(-(dose - network.mean[1]) / network.deviation[1])
-    for k in range(5):
-        assert torch.allclose((A[:, 5 + k] / A[:, k])[inner], expected[inner], rtol=1e-3)
+    return torch.exp(-network.fall.detach()[0] * (dose - network.mean[1]) / network.deviation[1])
+
+
+def wholly_inside(inside):
+    return lesion_weight(inside) >= lesion_weight(inside).amax((1, 2, 3), keepdim=True)
+
+
+def test_tissue_counts_for_more_where_less_dose_came(network, batch):
+    values, inside = batch
+    A = network.features(values, inside).detach() * network.unit[:, None, None, None]
+    assert A.shape == (4, 6, 6, 6, 6)
+    where, expected = wholly_inside(inside), weight_of_dose(network, values)
+    colder = values.clone()
+    colder[:, 1] -= 0.5 * network.deviation[1]
+    warm, cold = A[:, :5], network.features(colder, inside).detach()[:, :5] * network.unit[:5, None, None, None]
+    factor = torch.exp(0.5 * network.fall.detach()[0])
+    assert torch.allclose(cold.transpose(0, 1)[:, where], factor * warm.transpose(0, 1)[:, where], rtol=1e-3, atol=1e-5)
+    mean = (expected * lesion_weight(inside)).sum() / 4  # doses of coarse voxels that the border cuts are those inside
+    assert torch.allclose(A[:, 5][where], expected[where] - network.mean_weight, atol=1e-4)
+    assert network.mean_weight.item() == pytest.approx(mean.item(), rel=0.2)
+
+
+def test_the_dose_paints_nothing_on_tissue_that_is_like_the_average(network, batch):
+    values, inside = batch
+    flat = values.clone()
+    flat[:, 0] = 0.0
+    even = network.features(flat, inside).detach()
+    where = wholly_inside(inside)
+    assert where.sum() > 8
+    tissue = (even[:, :5] / weight_of_dose(network, flat)[:, None]).transpose(0, 1)[:, where]
+    assert tissue.std(dim=1).max() < 1e-3 * even.abs().max()
+
+
+def test_while_it_learns_the_means_follow_and_in_use_they_stay(network, batch):
+    values, inside = batch
+    torch.manual_seed(6)
+    fresh = ResponseNetwork(SMALL, 2)
+    fresh.see(values, inside)
+    encoded = fresh.encoded(values, inside)
+    torch.nn.init.zeros_(fresh.fall)  # the tissue alone
+    fresh.train()
+    for _ in range(200):
+        fresh.activations(encoded)
+    of_lesions = pooled(fresh.eval().activations(encoded), lesion_weight(inside)).detach()
+    assert torch.allclose(of_lesions.mean(0), torch.zeros(6), atol=1e-4)
+    before = fresh.mean_tissue.clone()
+    fresh.activations(2 * encoded)
+    assert torch.equal(fresh.mean_tissue, before)
 
 
 def test_without_what_was_delivered_there_are_the_activations_alone(batch):
@@ -109,23 +149,18 @@ def test_the_scale_is_that_inside_the_lesions(batch):
     assert torch.isfinite(network(constant, inside).logit).all()
 
 
-def test_pooled_activations_are_standardised_and_settling_changes_no_answer(network, batch):
+def test_pooled_activations_are_standardised(batch):
     values, inside = batch
     torch.manual_seed(6)
-    fresh = ResponseNetwork(SMALL, 2).eval()
-    torch.nn.init.normal_(fresh.classifier.weight)
+    fresh = ResponseNetwork(SMALL, 2).train()
     fresh.see(values, inside)
-    encoded, weight = fresh.encoded(values, inside), lesion_weight(inside)
-    fresh.standardise(encoded, weight)
-    of_lesions = pooled(fresh.activations(encoded), weight).detach()
-    assert torch.allclose(of_lesions.mean(0), torch.zeros(10), atol=1e-4)
+    encoded = fresh.encoded(values, inside)
+    torch.nn.init.zeros_(fresh.fall)  # the tissue alone
+    fresh.standardise(encoded)
+    assert fresh.training
+    of_lesions = pooled(fresh.eval().activations(encoded), lesion_weight(inside)).detach()
+    assert torch.allclose(of_lesions.mean(0), torch.zeros(6), atol=1e-4)
     assert of_lesions.std(0).max() < 1.001
-    with torch.no_grad():
-        fresh.last.conv.bias.add_(0.7)
-    before = fresh(values, inside).logit
-    fresh.settle(encoded, weight)
-    assert torch.allclose(fresh(values, inside).logit, before, atol=1e-5)
-    assert pooled(fresh.activations(encoded), weight).mean(0).abs().max() < 1e-4
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 12, 12, 12), (2, 2, 12, 13, 12), (2, 12, 12, 12)])

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from scipy.special import expit
 
 from surrogate3d.errors import BundleError, GridMismatchError, ValueRangeError
 from surrogate3d.response.model import logits
-from surrogate3d.response.training import train_network, train_response
+from surrogate3d.response.training import _up_to, best_epoch, train_network, train_response
 
 PATCHES = made_patches(8)
 RESPONSE = (PATCHES.volume_change < -0.2).astype(float)
@@ -24,42 +25,48 @@ def same_weights(one, two) -> bool:
 def learnt():
     said = []
     config = replace(SMALL, epochs=25, learning_rate=0.02)
-    network = train_network(PATCHES, RESPONSE, LEARN, STOP, config, 1, lambda *each: said.append(each))
-    return network, said
+    return train_network(PATCHES, RESPONSE, LEARN, STOP, config, 1, lambda *each: said.append(each)), said
 
 
 def test_training_goes_down_and_tells_resisting_lesions_from_others(learnt):
-    network, said = learnt
+    course, said = learnt
     assert [epoch for epoch, _, _ in said] == list(range(25))
     assert said[-1][1] < 0.5 * said[0][1]
-    logit = logits([network], PATCHES)[0]
+    logit = logits([course.at(24)], PATCHES)[0]
     assert logit[RESPONSE == 0].min() > logit[RESPONSE == 1].max()
 
 
-def test_the_weights_are_those_that_were_best_on_the_lesions_for_stopping(learnt):
-    network, said = learnt
-    odds = logits([network], PATCHES.subset(STOP))[0]
-    entropy = (np.logaddexp(0, odds) - (1 - RESPONSE[STOP]) * odds).mean()
-    # The planted volumes are 0.5 and 1.1 of those before; 0.8 is where the response ends, and a quarter the unit.
-    off = np.abs(odds - np.where(RESPONSE[STOP] > 0, np.log(0.5 / 0.8), np.log(1.1 / 0.8)) / 0.25)
-    error = entropy + np.where(off < 1, 0.5 * off**2, off - 0.5).mean()
-    assert error == pytest.approx(min(each for _, _, each in said), rel=1e-4)
+def test_the_errors_are_those_of_each_epochs_weights_on_lesions_that_were_kept_out(learnt):
+    course, said = learnt
+    assert [error for _, _, error in said] == course.errors.tolist()
+    for epoch in (3, 24):
+        odds = logits([course.at(epoch)], PATCHES.subset(STOP))[0]
+        entropy = (np.logaddexp(0, odds) - (1 - RESPONSE[STOP]) * odds).mean()
+        # The planted volumes are 0.5 and 1.1 of those before; 0.8 is where the response ends, and a quarter the unit.
+        off = np.abs(odds - np.where(RESPONSE[STOP] > 0, np.log(0.5 / 0.8), np.log(1.1 / 0.8)) / 0.25)
+        error = entropy + np.where(off < 1, 0.5 * off**2, off - 0.5).mean()
+        assert course.errors[epoch] == pytest.approx(error, rel=1e-4)
 
 
-def test_a_training_stops_when_its_patience_has_run_out():
-    said = []
-    config = replace(SMALL, epochs=60, patience=2, learning_rate=0.3)
-    train_network(PATCHES, RESPONSE, LEARN, STOP, config, 1, lambda *each: said.append(each))
-    errors = [error for _, _, error in said]
-    assert len(said) < 60
-    assert int(np.argmin(errors)) == len(errors) - 3
+def test_all_members_stop_where_their_mean_error_is_least():
+    members = [SimpleNamespace(errors=np.array(each)) for each in ([3.0, 1.0, 2.0], [3.0, 4.0, 2.5])]
+    assert best_epoch(members, [3, 3]) == 2
+    assert best_epoch(members, [9, 1]) == 1
+
+
+def test_a_lesion_that_grew_beyond_the_largest_change_may_be_said_to_have():
+    logit = torch.tensor([5.0, -5.0, 5.0, 2.0, -5.0], requires_grad=True)
+    change = torch.tensor([3.0, -3.0, -3.0, 3.0, 1.0])
+    (slope,) = torch.autograd.grad(_up_to(change, logit).sum(), logit)
+    assert slope.tolist() == [0, 0, 1, 1, 1]
+    assert torch.equal(_up_to(change, logit)[:2], change[:2])
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
     config = replace(SMALL, dropout=0.3)
     threads = torch.get_num_threads()
     state = torch.random.get_rng_state()
-    one, two, other = (train_network(PATCHES, RESPONSE, LEARN, STOP, config, seed) for seed in (4, 4, 5))
+    one, two, other = (train_network(PATCHES, RESPONSE, LEARN, STOP, config, seed).network for seed in (4, 4, 5))
     assert same_weights(one, two)
     assert not same_weights(one, other)
     assert torch.get_num_threads() == threads
@@ -71,16 +78,16 @@ def test_lesions_that_are_not_named_have_no_say():
     rows = np.arange(8)
     blind = PATCHES.values.copy()
     blind[12:] = 1e6
-    one = train_network(PATCHES, RESPONSE, rows, np.arange(8, 12), SMALL, 4)
+    one = train_network(PATCHES, RESPONSE, rows, np.arange(8, 12), SMALL, 4).network
     unseen = np.where(np.arange(16) < 12, RESPONSE, np.nan)
-    two = train_network(replace(PATCHES, values=blind), unseen, rows, np.arange(8, 12), SMALL, 4)
+    two = train_network(replace(PATCHES, values=blind), unseen, rows, np.arange(8, 12), SMALL, 4).network
     assert same_weights(one, two)
 
 
 def test_without_reconstruction_the_decoder_keeps_its_weights():
     config = replace(SMALL, reconstruction_weight=0.0)
-    one = train_network(PATCHES, RESPONSE, LEARN, STOP, replace(config, epochs=1), 4)
-    two = train_network(PATCHES, RESPONSE, LEARN, STOP, config, 4)
+    one = train_network(PATCHES, RESPONSE, LEARN, STOP, replace(config, epochs=1), 4).network
+    two = train_network(PATCHES, RESPONSE, LEARN, STOP, config, 4).network
     assert same_weights(one.decoder, two.decoder)
 
 
