@@ -37,12 +37,12 @@ from forms_plans import FormPlan, read_plan
 from torch import Tensor
 
 from surrogate3d.model.denormals import without_denormals
+from surrogate3d.model.freed_memory import keep_freed_memory
 from surrogate3d.model.network import NetworkConfig
 from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.mixing import mono_table
 from surrogate3d.training.dataset import Example
 from surrogate3d.training.kernel_training import KernelTraining
-from surrogate3d.training.loop import keep_freed_memory
 from surrogate3d.training.settings import TrainConfig
 
 PLANS = ("proton_slab", "proton_deep")

@@ -26,11 +26,11 @@ from synthetic_plan import BroadBeam, synthetic_example, synthetic_field
 from surrogate3d.grid import Grid
 from surrogate3d.io.field_store import read_field
 from surrogate3d.model.denormals import without_denormals
+from surrogate3d.model.freed_memory import keep_freed_memory
 from surrogate3d.model.network import NetworkConfig
 from surrogate3d.physics.mixing import mono_table
 from surrogate3d.training.dataset import Example
 from surrogate3d.training.kernel_training import KernelTraining
-from surrogate3d.training.loop import keep_freed_memory
 from surrogate3d.training.settings import TrainConfig
 
 FORM = FORMS["kernels"]
