@@ -166,7 +166,7 @@ def _notes(about: Mapping[str, Any]) -> Iterator[str]:
     for each in about["left_out"]:
         yield f"left out: {each['reason']}"
     for row in about["lesions"]:
-        for note in (*row["notes"], *((row["delivered"] or {}).get("notes", ()))):
+        for note in row["notes"]:  # those on what was delivered stand with the lesion
             yield f"patient {row['patient']}, lesion {row['lesion']}: {note}"
     judged = about["model"]["judgement"]
     yield from () if judged is None else judged["notes"]

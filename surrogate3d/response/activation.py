@@ -103,10 +103,8 @@ def activation_map(
         start = np.asarray(zero_contrast(values, inside) if baseline is None else baseline, dtype=np.float32)
         layer = _integrated_gradients(network, patch, lesion, torch.tensor(start), steps)
     else:
-        layer = torch.cat([_LAYER_MAPS[method](A, g) for A, g, _ in _activations(network, patch, lesion)])
-    if not torch.isfinite(layer).all():
-        row = int((~torch.isfinite(layer)).flatten(1).any(1).nonzero()[0, 0])
-        raise ValueRangeError(f"the {method} map of row {row} is not finite; look at the row's patch and the network")
+        layer = _layers(network, patch, lesion, (method,))[method]
+    _require_finite(layer, method)
     return _carried(layer, patch.shape[2:], method, rectified)
 
 
@@ -129,6 +127,29 @@ def ensemble_map(
         raise ValueRangeError("the mean of maps needs at least one network, found none")
     layers = [activation_map(network, values, inside, method).layer for network in networks]
     return _carried(torch.tensor(np.mean(layers, axis=0)), np.shape(values)[2:], method, rectified)
+
+
+def ensemble_maps(
+    networks: Sequence[Mapped], values: npt.ArrayLike, inside: npt.ArrayLike, methods: Sequence[str]
+) -> dict[str, Maps]:
+    """Several kinds of `ensemble_map` by name; the activations, which cost most, are computed once for all of them.
+
+    Raises:
+        UnknownNameError, ValueRangeError: as of `ensemble_map`.
+    """
+    quick = [name for name in methods if name in _LAYER_MAPS]
+    if not networks or len(quick) < 2:
+        return {name: ensemble_map(networks, values, inside, name) for name in methods}
+    of_each = [_layers(network, *as_tensors(network, values, inside), quick) for network in networks]
+    found = {}
+    for name in methods:
+        if name not in quick:
+            found[name] = ensemble_map(networks, values, inside, name)
+            continue
+        layer = torch.stack([layers[name] for layers in of_each]).mean(0)
+        _require_finite(layer, name)
+        found[name] = _carried(layer, np.shape(values)[2:], name, rectified=False)
+    return found
 
 
 def completeness(
@@ -233,6 +254,18 @@ def as_tensors(network: Mapped, values: npt.ArrayLike, inside: npt.ArrayLike) ->
 def _carried(layer: Tensor, shape: Sequence[int], method: str, rectified: bool) -> Maps:
     layer = relu(layer) if rectified else layer
     return Maps(upsampled(layer, shape, keep_sum=method == "hirescam").numpy(), layer.numpy())
+
+
+def _require_finite(layer: Tensor, method: str) -> None:
+    if not torch.isfinite(layer).all():
+        row = int((~torch.isfinite(layer)).flatten(1).any(1).nonzero()[0, 0])
+        raise ValueRangeError(f"the {method} map of row {row} is not finite; look at the row's patch and the network")
+
+
+def _layers(network: Mapped, patch: Tensor, lesion: Tensor, methods: Sequence[str]) -> dict[str, Tensor]:
+    """Maps of the layer by method."""
+    parts = [[_LAYER_MAPS[name](A, g) for name in methods] for A, g, _ in _activations(network, patch, lesion)]
+    return {name: torch.cat(each) for name, each in zip(methods, zip(*parts, strict=True), strict=True)}
 
 
 def _activations(network: Mapped, patch: Tensor, lesion: Tensor) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

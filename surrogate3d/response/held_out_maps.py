@@ -17,7 +17,7 @@ import numpy.typing as npt
 import torch
 
 from surrogate3d.model.denormals import without_denormals
-from surrogate3d.response.activation import ensemble_map
+from surrogate3d.response.activation import ensemble_maps
 from surrogate3d.response.config import ResponseConfig
 from surrogate3d.response.localisation import SCORES, Found, localise
 from surrogate3d.response.map_agreement import Agreement
@@ -87,15 +87,12 @@ def held_out_maps(
     seen, truth = ~np.isin(patches.patient, held.patient), known_truth(patches)
     found, scales, checks = dict[str, Found](), dict[str, MapScale](), dict[str, MapChecks]()
     in_first = frozenset(held.patient.tolist()) in first
+    asked = [each for each in methods if in_first or each not in SLOW]
     with one_thread(), without_denormals():
-        for method in methods if in_first else [each for each in methods if each not in SLOW]:
-            if truth is not None:
-                scale, anywhere = _scale(patches, truth, np.flatnonzero(seen), method, networks)
-                maps = scale(_maps(networks, held, method), held.inside)
-                scales[method] = scale
-                found[method] = localise(maps, truth[~seen], held.inside, scale.threshold, held.patient, anywhere)
-            if in_first and method == CHECKED:
-                checks[method] = _checked(config, method, networks, held)
+        if truth is not None:
+            scales, found = _scored(patches, truth, asked, networks, seen, held)
+        if in_first and CHECKED in methods:
+            checks[CHECKED] = _checked(config, CHECKED, networks, held)
     return HeldOutMaps(np.flatnonzero(~seen), found, scales, checks, time.perf_counter() - start)
 
 
@@ -134,19 +131,34 @@ def all_checks(folds: Sequence[HeldOutMaps], method: str) -> MapChecks:
     )
 
 
-def _maps(networks: Sequence[ResponseNetwork], patches: Patches, method: str) -> Floats:
-    return ensemble_map(networks, patches.values, patches.inside, method).map
-
-
-def _scale(
-    patches: Patches, truth: Floats, learnt: Rows, method: str, networks: Sequence[ResponseNetwork]
-) -> tuple[MapScale, float]:
-    """Chosen on lesions with a planted region that were learnt from; likewise a threshold for the whole cube."""
+def _scored(
+    patches: Patches,
+    truth: Floats,
+    methods: Sequence[str],
+    networks: Sequence[ResponseNetwork],
+    seen: npt.NDArray[np.bool_],
+    held: Patches,
+) -> tuple[dict[str, MapScale], dict[str, Found]]:
+    """Scales chosen on lesions with a planted region that were learnt from, and scores of those held out."""
+    learnt = np.flatnonzero(seen)
     there = learnt[region_voxels(truth[learnt], patches.inside[learnt]).any(axis=(1, 2, 3))]
-    rows = _evenly(there, SLOW_LEARNT if method in SLOW else LEARNT)
-    maps, inside = _maps(networks, patches.subset(rows), method), patches.inside[rows]
-    scale = best_scale(maps, truth[rows], inside)
-    return scale, best_threshold(scale(maps, inside), truth[rows], inside, anywhere=True)
+    scales, found = dict[str, MapScale](), dict[str, Found]()
+    quick, slow = [each for each in methods if each not in SLOW], [each for each in methods if each in SLOW]
+    for together, most in ((quick, LEARNT), (slow, SLOW_LEARNT)):
+        rows = _evenly(there, most)
+        chosen_on, inside = _maps(networks, patches.subset(rows), together), patches.inside[rows]
+        unseen = _maps(networks, held, together)
+        for method in together:
+            scale = scales[method] = best_scale(chosen_on[method], truth[rows], inside)
+            # Whatever lies outside the lesion has a threshold of its own, so that no kind of map is wronged there.
+            anywhere = best_threshold(scale(chosen_on[method], inside), truth[rows], inside, anywhere=True)
+            maps = scale(unseen[method], held.inside)
+            found[method] = localise(maps, truth[~seen], held.inside, scale.threshold, held.patient, anywhere)
+    return scales, found
+
+
+def _maps(networks: Sequence[ResponseNetwork], patches: Patches, methods: Sequence[str]) -> dict[str, Floats]:
+    return {name: each.map for name, each in ensemble_maps(networks, patches.values, patches.inside, methods).items()}
 
 
 def _evenly(rows: Rows, most: int) -> Rows:

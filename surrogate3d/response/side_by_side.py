@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+import signal
+import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +17,8 @@ Task = TypeVar("Task")
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
+
+_PR_SET_PDEATHSIG = 1  # sys/prctl.h of Linux
 
 _of_all: Any = None  # in a process beside: what all tasks need, sent once
 
@@ -70,6 +75,8 @@ def _tell(progress: Progress | None, done: int, of: int) -> None:
 def _start(shared: Any) -> None:
     global _of_all
     _of_all = shared
+    if sys.platform == "linux":  # else a task of an hour would go on for nobody, when who asked for it was killed
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _run(work: Callable[[Any, Any], Any], task: Any) -> Any:

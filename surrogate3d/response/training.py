@@ -188,16 +188,19 @@ class Seen:
     """Lesions as a network sees them, with what it is to say of them.
 
     Attributes:
-        encoded: (m, seen, s/2, s/2, s/2) of `ResponseNetwork.encoded`.
-        weight: (m, s/2, s/2, s/2) of `lesion_weight`.
+        encoded: (m, seen, s/2, s/2, s/2) of `ResponseNetwork.encoded`; packed (m, seen, 1, 1, most), the voxels of the
+            lesion in any order, and others that have no weight where a lesion has fewer than the largest.
+        weight: (m, s/2, s/2, s/2) of `lesion_weight`; packed (m, 1, 1, most).
         resistant: (m,) 1 where a lesion did not respond.
         change: (m,) logit that the size of the change asks for; NaN where it is not known.
+        packed: whether only voxels of the lesions are left, which is all that filters of one voxel need.
     """
 
     encoded: Tensor
     weight: Tensor
     resistant: Tensor
     change: Tensor
+    packed: bool = False
 
     @staticmethod
     def of(network: ResponseNetwork, copies: Sequence[Patches], response: Floats, config: ResponseConfig) -> Seen:
@@ -209,15 +212,28 @@ class Seen:
         left = np.maximum(1 + copies[0].volume_change, 1e-3) / (1 - config.shrinkage)
         change = np.clip(np.log(left) / CHANGE_UNIT, -LARGEST_CHANGE, LARGEST_CHANGE)
         resistant, asked = (torch.from_numpy(np.tile(x, len(copies))).float() for x in (1 - response, change))
-        return Seen(encoded, weight, resistant, asked)
+        packed = config.filter_voxels == 1
+        return Seen(*(_packed(encoded, weight) if packed else (encoded, weight)), resistant, asked, packed)
 
     def turned(self, rows: Rows, rng: np.random.Generator) -> Seen:
         """Some of them, all turned by one symmetry of the cube."""
         order, turn = SYMMETRIES[rng.integers(len(SYMMETRIES))]
+        if self.packed:  # filters of one voxel do not see where it lies
+            return Seen(self.encoded[rows], self.weight[rows], self.resistant[rows], self.change[rows], packed=True)
         flipped = [2 + axis for axis, sign in enumerate(turn) if sign < 0]
         both = torch.cat([self.encoded[rows], self.weight[rows][:, None]], dim=1)
         both = torch.flip(both.permute(0, 1, *(2 + axis for axis in order)), flipped)
         return Seen(both[:, :-1], both[:, -1], self.resistant[rows], self.change[rows])
+
+
+def _packed(encoded: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """The voxels of the lesions, first come those with a weight; a lesion fills a tenth of its cube."""
+    outside = weight.flatten(1) <= 0
+    most = int((~outside).sum(dim=1).max())
+    order = torch.argsort(outside.int(), dim=1, stable=True)[:, :most]
+    kept = encoded.flatten(2).gather(2, order[:, None].expand(-1, encoded.shape[1], -1))
+    # Along the last axis: convolutions along another one take twenty times as long.
+    return kept[:, :, None, None], weight.flatten(1).gather(1, order)[:, None, None]
 
 
 def _epochs(

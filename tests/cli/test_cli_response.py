@@ -1,9 +1,11 @@
 """`response` on the command line, on tiny lesions: a dark sphere with or without a bright part that resists."""
 
 import contextlib
+import html
 import io
 import json
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +102,9 @@ def test_the_page_shows_every_lesion(made):
     folder, answers = made
     page = (folder / "report.html").read_text()
     assert answers["report"]["lesions"] == 8
+    rows = json.loads((folder / "prediction" / "response.json").read_text())["lesions"]
+    said = Counter(note for row in rows for note in (row["delivered"] or {}).get("notes", ()))
+    assert {note: page.count(html.escape(note)) for note in said} == said  # with its lesion, and nowhere else
     assert "Research only" in page
     assert all(each.name in page for each in apart(4))
 

@@ -61,7 +61,7 @@ def test_without_planted_regions_the_threshold_is_a_stated_rule(tmp_path):
     assert found["map_scales_are"] == STATED
     assert set(found["map_scales"]) == {"grad-cam", "grad-cam++", "hirescam", "integrated-gradients"}
     scale, _ = map_scale_of(load_response(tmp_path / "model"), "hirescam")
-    assert (scale.rule, scale.threshold, scale.sigma) == ("root mean square", 1.0, 0.0)
+    assert (scale.rule, scale.threshold, scale.sigma) == ("root mean square", 0.33, 1.0)
     assert math.isnan(scale.dice)
     assert map_scale_of(replace(load_response(tmp_path / "model"), training={}), "hirescam") == (DEFAULT_SCALE, STATED)
 

@@ -12,6 +12,7 @@ from surrogate3d.response.activation import (
     activation_map,
     completeness,
     ensemble_map,
+    ensemble_maps,
     lesion_mean,
     upsampled,
     zero_contrast,
@@ -262,6 +263,21 @@ def test_maps_that_cannot_be_made_are_refused():
         ensemble_map([], values, inside)
     with pytest.raises(ValueRangeError, match="eval"):
         activation_map(PooledNetwork().train(), values, inside)
+
+
+def test_several_kinds_of_maps_are_those_that_are_made_one_by_one():
+    networks, (values, inside) = [PooledNetwork(seed) for seed in range(3)], lesions()
+    kinds = ("hirescam", "grad-cam", "grad-cam++")
+    together = ensemble_maps(networks, values, inside, kinds)
+    assert set(together) == set(kinds)
+    for kind in kinds:
+        alone = ensemble_map(networks, values, inside, kind)
+        np.testing.assert_allclose(together[kind].map, alone.map, rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(together[kind].layer, alone.layer, rtol=1e-5, atol=1e-7)
+    with pytest.raises(UnknownNameError, match="unknown map 'lime'"):
+        ensemble_maps(networks, values, inside, [*kinds, "lime"])
+    with pytest.raises(ValueRangeError, match="at least one network"):
+        ensemble_maps([], values, inside, kinds)
 
 
 def test_a_map_that_is_not_finite_is_refused_with_its_row():

@@ -4,6 +4,7 @@ import torch
 from response_examples import SMALL, made_patches
 
 from surrogate3d.errors import GridMismatchError
+from surrogate3d.response.activation import activation_map
 from surrogate3d.response.network import ResponseNetwork, lesion_weight, pooled
 
 
@@ -167,3 +168,11 @@ def test_pooled_activations_are_standardised(batch):
 def test_patches_that_do_not_fit_are_refused(network, shape):
     with pytest.raises(GridMismatchError, match="expected patches"):
         network.features(torch.zeros(shape), torch.zeros((2, *shape[-3:])))
+
+
+def test_in_the_lesion_grad_cam_is_the_same_map(network, batch):
+    """After a weighted mean and a linear classifier the gradient is a number of the channel: Draelos and Carin, 3.4."""
+    values, inside = (each.numpy() for each in batch)
+    exact, coarse = (activation_map(network, values, inside, method).layer for method in ("hirescam", "grad-cam"))
+    share = lesion_weight(batch[1]).numpy()
+    np.testing.assert_allclose(exact * share.mean((1, 2, 3), keepdims=True), coarse * share, atol=1e-7)

@@ -9,7 +9,8 @@ from scipy.special import expit
 
 from surrogate3d.errors import BundleError, GridMismatchError, ValueRangeError
 from surrogate3d.response.model import logits
-from surrogate3d.response.training import _up_to, best_epoch, train_network, train_response
+from surrogate3d.response.network import ResponseNetwork, lesion_weight
+from surrogate3d.response.training import Seen, _loss, _packed, _up_to, best_epoch, train_network, train_response
 
 PATCHES = made_patches(8)
 RESPONSE = (PATCHES.volume_change < -0.2).astype(float)
@@ -60,6 +61,31 @@ def test_a_lesion_that_grew_beyond_the_largest_change_may_be_said_to_have():
     (slope,) = torch.autograd.grad(_up_to(change, logit).sum(), logit)
     assert slope.tolist() == [0, 0, 1, 1, 1]
     assert torch.equal(_up_to(change, logit)[:2], change[:2])
+
+
+def test_the_voxels_of_the_lesion_are_all_that_filters_of_one_voxel_need():
+    torch.manual_seed(2)
+    network = ResponseNetwork(SMALL, 2).eval()
+    torch.nn.init.normal_(network.classifier.weight)
+    arrays = torch.from_numpy(PATCHES.values), torch.from_numpy(PATCHES.inside)
+    network.see(*arrays)
+    with torch.no_grad():
+        packed = Seen.of(network, (PATCHES,), RESPONSE, SMALL)
+        whole = replace(packed, encoded=network.encoded(*arrays), weight=lesion_weight(arrays[1]), packed=False)
+        assert packed.encoded.shape[-1] < 0.5 * 6**3
+        assert torch.allclose(packed.weight.sum((1, 2, 3)), torch.ones(16))
+        assert _loss(network, packed, SMALL).item() == pytest.approx(_loss(network, whole, SMALL).item(), rel=1e-5)
+
+
+def test_packed_voxels_keep_their_weight():
+    weight = torch.tensor([[[[0.0, 0.5], [0.2, 0.0]]], [[[0.0, 0.0], [0.0, 0.7]]]])
+    encoded = torch.stack([weight, 10 * weight + 1], dim=1)
+    kept, of_kept = _packed(encoded, weight)
+    assert kept.shape == (2, 2, 1, 1, 2)
+    assert of_kept[0].flatten().tolist() == pytest.approx([0.5, 0.2])
+    assert of_kept[1].flatten().tolist() == pytest.approx([0.7, 0.0])
+    assert torch.equal(kept[:, 0], of_kept)
+    assert torch.allclose(kept[:, 1], 10 * of_kept + 1)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not():
