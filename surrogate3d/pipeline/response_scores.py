@@ -44,7 +44,9 @@ def facts(about: Plain) -> tuple[tuple[str, str], ...]:
     """What a prediction stands on, in reading order."""
     model, chosen, photons = about["model"], about["map"], about["photons"]
     config, judged = model["config"], model["judgement"]
-    threshold = f"{chosen['threshold']:.3g} of the map {chosen['rule'].split(':')[0]} ({chosen['threshold_is']})"
+    smooth = f", smoothed by {chosen['smoothed_voxels']:g} voxels" if chosen["smoothed_voxels"] else ""
+    rule = f"{chosen['rule'].split(':')[0]}{smooth}"
+    threshold = f"{chosen['threshold']:.3g} of the map {rule} ({chosen['threshold_is']})"
     return (
         ("Cohort", f"{about['cohort']['path']}, {len(about['lesions'])} lesions; SHA-256 {about['cohort']['sha256']}"),
         ("Response", f"the volume fell by more than {100 * config['shrinkage']:g} %"),

@@ -161,13 +161,13 @@ def _higher(content: ResponseReport) -> str:
 
 def _judged(content: ResponseReport) -> Iterator[Html]:
     if content.methods:
-        yield element("p", _METHODS)
+        yield element("p", f"{_METHODS} In small print: {content.intervals}.")
         yield method_table(content)
 
 
 def _localised(content: ResponseReport) -> Iterator[Html]:
     if content.localisation:
-        yield element("p", _LOCALISATION)
+        yield element("p", f"{_LOCALISATION} In small print: {content.intervals}.")
         yield localisation_table(content)
 
 

@@ -22,7 +22,7 @@ def method_table(content: ResponseReport) -> Html:
         (each.name, *map(_interval, (each.AUC, each.AUC_below_network, each.accuracy, each.excess_ECE)))
         for each in content.methods
     ]
-    return table(f"Held-out lesions; {content.intervals}", head, rows)
+    return table("Held-out lesions", head, rows)
 
 
 def localisation_table(content: ResponseReport) -> Html:
@@ -32,7 +32,7 @@ def localisation_table(content: ResponseReport) -> Html:
         (each.name, *map(_interval, (each.pointing, each.dice, each.dice_anywhere, each.auroc)))
         for each in content.localisation
     ]
-    return table(f"Held-out lesions with a planted region; {content.intervals}", head, rows)
+    return table("Held-out lesions with a planted region", head, rows)
 
 
 def lesion_table(content: ResponseReport, anchors: Mapping[str, str]) -> Html:
