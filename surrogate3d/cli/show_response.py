@@ -28,6 +28,7 @@ def simulated(data: Mapping[str, Any]) -> None:
 def trained(data: Mapping[str, Any]) -> None:
     """Print how good the methods are, and what was written."""
     _left_out(data["left_out"], "without a known response")
+    _noted(data["notes"])
     judged = data["judgement"]
     if judged is None:
         warn("nothing was judged: nobody knows how good this model is")
@@ -57,8 +58,7 @@ def predicted(data: Mapping[str, Any]) -> None:
     show(table)
     for each in data["left_out"]:
         show(f"left out: {each['reason']}")
-    if data["map"]["threshold"] <= 0:
-        warn(data["notes"][-1])
+    _noted(data["notes"])
     chosen = data["map"]
     show(
         f"map: {chosen['method']}; region above {chosen['threshold']:.3g} ({chosen['threshold_is']})",
@@ -116,6 +116,12 @@ def _interval(estimate: Mapping[str, Any], sign: str = "") -> str:
 def _mean(delivered: Mapping[str, Any] | None, part: str) -> str:
     mean = None if delivered is None else delivered[part]["D_RBE"]["mean"]
     return "-" if mean is None else f"{mean:.1f}"
+
+
+def _noted(notes: Sequence[str]) -> None:
+    """Say what reading and predicting had to say: above all which lesions are missing, and why."""
+    for each in notes:
+        warn(each)
 
 
 def _left_out(names: Sequence[str], why: str) -> None:

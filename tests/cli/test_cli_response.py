@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 from documented import documented, documented_inside
@@ -133,6 +134,19 @@ def test_a_model_that_nobody_judged_says_so(made, capsys):
 
     show_response.trained({**made[1]["train"], "judgement": None})
     assert "nothing was judged" in capsys.readouterr().err
+
+
+def test_people_are_told_which_lesions_are_missing_and_why(made, tmp_path, capsys):
+    folder, _ = made
+    cohort = tmp_path / "cohort"
+    shutil.copytree(folder / "cohort", cohort)
+    mask = next(cohort.glob("*/mask.nii.gz"))
+    image = nibabel.load(mask)
+    nibabel.save(nibabel.Nifti1Image(np.zeros(image.shape, np.uint8), image.affine), mask)
+    assert main(["response", "predict", str(folder / "model"), str(cohort), "-o", str(tmp_path / "out")]) == 0
+    said = " ".join(capsys.readouterr().err.split())
+    assert "is left out: the mask is empty" in said
+    assert "patient" in said
 
 
 def test_what_exists_is_kept_unless_asked(made, refuse):
