@@ -39,11 +39,11 @@ by a third of the map's own root mean square in the lesion. That was best on a s
 103); nothing has shown that it makes a region of any meaning in patients."""
 
 CHOSEN = "chosen on the planted regions of the lesions that the model learnt from"
-STATED = "a stated rule, as no planted region is known; not judged by anything"
+STATED = "a stated rule, chosen on no planted region; not judged by anything"
 
-SLOW = {"integrated-gradients": 6}
-"""How many lesions do to choose the scale of kinds of maps that take many passes of a network. These kinds are not
-judged here, which would take longer than all the training; `benchmarks/response.py` does that."""
+SLOW = ("integrated-gradients",)
+"""Kinds of maps that take a hundred passes of a network. They are neither judged here nor is a scale chosen for them,
+which would take as long as the training; `benchmarks/response.py` judges them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,16 +143,14 @@ def map_scales(
         cubes: the lesions.
         progress: told kinds of maps done, and all.
     """
-    rows = _with_region(cubes)
-    if not len(rows):
-        return dict.fromkeys(MAPS, DEFAULT_SCALE), STATED
+    quick, some = [name for name in MAPS if name not in SLOW], cubes.subset(_with_region(cubes))
+    if not len(some):
+        return dict.fromkeys(quick, DEFAULT_SCALE), STATED
+    assert some.truth is not None
     scales = {}
-    for done, name in enumerate(MAPS, 1):
-        most = min(SLOW.get(name, len(rows)), len(rows))
-        some = cubes.subset(rows[np.linspace(0, len(rows) - 1, most).round().astype(int)])  # of many patients
-        assert some.truth is not None
+    for done, name in enumerate(quick, 1):
         scales[name] = best_scale(model.maps(some, name), some.truth, some.inside)
-        progress(done, len(MAPS))
+        progress(done, len(quick))
     return scales, CHOSEN
 
 
