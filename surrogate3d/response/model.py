@@ -18,7 +18,6 @@ from scipy.special import expit
 
 from surrogate3d.errors import BundleError
 from surrogate3d.model.denormals import without_denormals
-from surrogate3d.model.freed_memory import keep_freed_memory
 from surrogate3d.response.activation import ensemble_map
 from surrogate3d.response.calibration import Platt
 from surrogate3d.response.config import ResponseConfig
@@ -93,7 +92,6 @@ class ResponseModel:
             UnknownNameError: no such method.
         """
         require_fits(patches, self.config)
-        keep_freed_memory()
         mean = ensemble_map(self.networks, patches.values, patches.inside, method).map
         return mean * np.float32(self.calibration.slope)
 
