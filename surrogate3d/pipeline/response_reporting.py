@@ -6,9 +6,10 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, GridMismatchError, StoreError, UnknownNameError
 from surrogate3d.grid import Cohort, Lesion, Volume, quantity
@@ -21,9 +22,11 @@ from surrogate3d.pipeline.response_layout import ABOUT, REGION, RESISTANCE, SCHE
 from surrogate3d.pipeline.response_scores import approaches, facts, map_methods
 from surrogate3d.report.response_content import LesionPage, ResponseReport
 from surrogate3d.report.response_document import write_response_report
+from surrogate3d.response.boost_files import read_boost
 from surrogate3d.response.normalisation import cropped, with_margin
 
 Steps = Callable[[str, int, int], None]
+_Value = TypeVar("_Value", bound=np.generic)
 
 MARGIN_MM = 12.0
 """Of the image about a lesion that the page gets."""
@@ -129,12 +132,17 @@ def _page(lesion: Lesion, row: Mapping[str, Any], folder: Path) -> LesionPage:
         delivered=_on_image(near),
         delivered_numbers=row["delivered"] or {},
         boost=_boost(row["boost"]),
+        boost_region=_boost_region(lesion, row["boost"], folder, box),
     )
 
 
 def _values(path: Path, lesion: Lesion) -> np.ndarray[Any, np.dtype[np.floating]]:
     """(i, j, k) of a file on the image's grid."""
-    values = read_nifti(path, quantity("resistance")).values
+    return _as_image(read_nifti(path, quantity("resistance")).values, lesion, path)
+
+
+def _as_image(values: npt.NDArray[_Value], lesion: Lesion, path: Path) -> npt.NDArray[_Value]:
+    """The values, as they have the shape of the image."""
     if values.shape != lesion.mask.shape:
         raise FormatError(f"{path} has shape {values.shape}, the image {lesion.mask.shape}; predict again")
     return values
@@ -151,6 +159,16 @@ def _on_image(lesion: Lesion) -> dict[str, Volume]:
             continue
         found[name] = Volume(lesion.image.grid, values.astype(np.float32), volume.quantity)
     return found
+
+
+def _boost_region(
+    lesion: Lesion, said: Mapping[str, Any], folder: Path, box: tuple[slice, ...]
+) -> npt.NDArray[np.bool_] | None:
+    """Voxels of the box that are suggested, as the file for the planning system has them."""
+    if said["folder"] is None:
+        return None
+    found = read_boost(folder / said["folder"], lesion.lesion)
+    return _as_image(found, lesion, folder / said["folder"])[box] if found.any() else None
 
 
 def _boost(said: Mapping[str, Any]) -> str:

@@ -78,10 +78,11 @@ class LesionPage:
         delivered: by quantity (dose, D_RBE, LET_d), carried to the image's grid; NaN where it is not known.
         delivered_numbers: of `response.delivered.Delivered.to_json`; empty without a dose.
         boost: what is suggested, in words.
+        boost_region: (i, j, k) the same as voxels of the lesion; None where none was written.
 
     Raises:
         GridMismatchError: something is not on the image's grid.
-        ValueRangeError: no probability, an empty lesion, a region that leaves it, or a map without any value in it.
+        ValueRangeError: no probability, an empty lesion, a region or boost that leaves it, or a map without any value in it.
     """
 
     name: str
@@ -96,12 +97,23 @@ class LesionPage:
     delivered: Mapping[str, Volume] = field(default_factory=dict)
     delivered_numbers: Mapping[str, Any] = field(default_factory=dict)
     boost: str = ""
+    boost_region: BoolArray | None = None
 
     def __post_init__(self) -> None:
         shape = self.image.grid.shape
-        arrays = {"mask": self.mask, "resistance": self.resistance, "region": self.region}
-        for what, values in (arrays if self.truth is None else {**arrays, "truth": self.truth}).items():
-            if values.shape != shape:
+        arrays: dict[str, FloatArray | BoolArray | None] = {
+            "mask": self.mask,
+            "resistance": self.resistance,
+            "region": self.region,
+            "truth": self.truth,
+            "boost": self.boost_region,
+        }
+            "mask": self.mask,
+            "resistance": self.resistance,
+            "region": self.region,
+        }
+        for what, values in arrays.items():
+            if values is not None and values.shape != shape:
                 raise GridMismatchError(f"{self.name}: {what} has shape {values.shape}, the image {shape}")
         for what, volume in self.delivered.items():
             self.image.grid.require_same(volume.grid, f"{self.name}, {what}")
@@ -109,8 +121,9 @@ class LesionPage:
             raise ValueRangeError(f"{self.name}: a probability lies in 0 to 1, found {self.probability:g}")
         if not np.isfinite(self.resistance[self.mask]).any():
             raise ValueRangeError(f"{self.name}: the map has no value in the lesion; it belongs to another place")
-        if (self.region & ~self.mask).any():
-            raise ValueRangeError(f"{self.name}: the region leaves the lesion; cut it to the lesion")
+        for what, voxels in (("region", self.region), ("boost", self.boost_region)):
+            if voxels is not None and (voxels & ~self.mask).any():
+                raise ValueRangeError(f"{self.name}: the {what} leaves the lesion; cut it to the lesion")
 
     @property
     def focus(self) -> tuple[int, int, int]:

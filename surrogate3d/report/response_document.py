@@ -36,6 +36,8 @@ _MEANING = (
      "blue for response."),
     ("Response-related region", "voxels of the lesion where the map, smoothed and scaled as the model says, is above "
      "the model's threshold."),
+    ("Suggested boost", "the region without specks and gaps of a millimetre, and without parts too small to treat; the "
+     "files of the prediction hold it as label image and RT Structure Set."),
     ("Probability", "of response. In brackets, where the members of the ensemble are known: one standard deviation of "
      "their log odds to either side. It is no interval that covers a known share of lesions."),
     ("Slices", f"through the largest resistance in the lesion, with {MARGIN_MM:g} mm about it. One pixel is one voxel "

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.colors import Normalize
 
-from surrogate3d.report.content import FloatArray
+from surrogate3d.report.content import BoolArray, FloatArray
 from surrogate3d.report.markup import Html, element
 from surrogate3d.report.response_content import LesionPage
 from surrogate3d.report.response_slices import PLANES, Plane, close_up, outline, png_address, section
@@ -21,7 +21,12 @@ from surrogate3d.report.response_tables import number
 SATURATED = 0.005
 """Share of the image's voxels that may be darker than black, and as many brighter than white."""
 
-LINES = (("lesion", "lesion"), ("region", "response-related region"), ("truth", "planted resistant region"))
+LINES = (
+    ("lesion", "lesion"),
+    ("region", "response-related region"),
+    ("boost", "suggested boost, research only"),
+    ("truth", "planted resistant region"),
+)
 """Class of each outline in the page's style, and its name."""
 
 _SHOWN = {"D_RBE": ("RBE-weighted dose", "viridis"), "dose": ("Dose", "viridis"), "LET_d": ("LET_d", "cividis")}
@@ -148,9 +153,14 @@ def _row(
     return element("g", *parts)
 
 
+def _outlined(page: LesionPage) -> tuple[BoolArray | None, ...]:
+    """Voxels of each of `LINES`."""
+    return page.mask, page.region, page.boost_region, page.truth
+
+
 def _outlines(close: LesionPage, plane: Plane) -> list[Html]:
     drawn = list[Html]()
-    for (name, _), voxels in zip(LINES, (close.mask, close.region, close.truth), strict=True):
+    for (name, _), voxels in zip(LINES, _outlined(close), strict=True):
         here = None if voxels is None else section(voxels, plane, close.focus)
         if here is not None and here.any():
             drawn += _line(outline(here), name)
@@ -171,7 +181,7 @@ def _bars(columns: list[_Column], panel: float, top: float) -> Html:
 def _legend(page: LesionPage, pixels: float, top: float) -> Html:
     """What the outlines are, and a length."""
     parts, x, y = list[Html](), _LEFT, top + 10
-    for (name, words), voxels in zip(LINES, (page.mask, page.region, page.truth), strict=True):
+    for (name, words), voxels in zip(LINES, _outlined(page), strict=True):
         if voxels is None or not voxels.any():
             continue
         parts += _line(f"M{x:.0f} {y - 4:.0f}h28", name)
@@ -200,6 +210,8 @@ def _description(page: LesionPage) -> str:
     """The picture in words."""
     where = ", ".join(f"{x:.1f}" for x in page.image.grid.position_mm(page.focus))
     shares = f"The region is {100 * page.region.sum() / page.mask.sum():.0f} % of the lesion"
+    if page.boost_region is not None:
+        shares += f", the suggested boost {100 * page.boost_region.sum() / page.mask.sum():.0f} %"
     if page.truth is not None:
         shares += f", the planted region {100 * page.truth.sum() / page.mask.sum():.0f} %"
     return f"Slices of {page.name} through ({where}) mm, its largest resistance. {' '.join(_ranges(page))} {shares}."

@@ -74,6 +74,7 @@ def close_up(page: LesionPage) -> LesionPage:
         resistance=cut(page.resistance).values,
         region=cut(page.region).values > 0,
         truth=None if page.truth is None else cut(page.truth).values > 0,
+        boost_region=None if page.boost_region is None else cut(page.boost_region).values > 0,
         delivered={name: replace(cut(each.values), quantity=each.quantity) for name, each in page.delivered.items()},
     )
 

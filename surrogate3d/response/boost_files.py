@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from surrogate3d.errors import GridMismatchError, StoreError, UnsupportedError, ValueRangeError
+from surrogate3d.errors import FormatError, GridMismatchError, StoreError, UnsupportedError, ValueRangeError
+from surrogate3d.grid import quantity
 from surrogate3d.io.atomic import atomic_directory
 from surrogate3d.io.dicom_reference import read_reference
 from surrogate3d.io.dicom_referenced_series import referenced_series
 from surrogate3d.io.dicom_structures_write import Roi, RtStructOptions, write_rtstruct
 from surrogate3d.io.label_image import write_labels
 from surrogate3d.io.manifest import has_schema
+from surrogate3d.io.nifti import read_nifti
 from surrogate3d.response.boost import NO_REGION, Boost
 
 BOOST_SCHEMA = "surrogate3d.boost/1"
@@ -78,6 +80,29 @@ def write_boost(boosts: Sequence[Boost], folder: str | Path, options: BoostOptio
         about = _about(boosts, structures, notes)
         (scratch / "boost.json").write_text(json.dumps(about, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return about
+
+
+def read_boost(folder: str | Path, lesion: str) -> npt.NDArray[np.bool_]:
+    """Voxels that were suggested for a lesion, from the files of `write_boost`.
+
+    Args:
+        folder: that was written.
+        lesion: its name.
+
+    Returns:
+        (i, j, k) on the grid of the image; none is true where nothing was suggested.
+
+    Raises:
+        FormatError: a file is missing or damaged, or says nothing of the lesion.
+    """
+    about, image = Path(folder) / "boost.json", Path(folder) / "boost.nii.gz"
+    try:
+        labels = {each["lesion"]: each["label"] for each in json.loads(about.read_text(encoding="utf-8"))["labels"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise FormatError(f"{about} does not say what the labels of {image} mean: {error}") from error
+    if lesion not in labels:
+        raise FormatError(f"{about} says nothing of lesion {lesion}, only of {', '.join(labels)}")
+    return np.asarray(read_nifti(image, quantity("image_signal")).values == labels[lesion])
 
 
 def by_image(boosts: Sequence[Boost]) -> list[list[Boost]]:

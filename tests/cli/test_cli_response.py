@@ -107,6 +107,9 @@ def test_the_page_shows_every_lesion(made):
     said = Counter(note for row in rows for note in (row["delivered"] or {}).get("notes", ()))
     assert {note: page.count(html.escape(note)) for note in said} == said  # with its lesion, and nowhere else
     assert "Research only" in page
+    suggested = sum(bool(row["boost"]["volume_cm3"]) for row in rows)
+    assert suggested
+    assert page.count("suggested boost, research only</text>") == suggested
     assert all(each.name in page for each in apart(4))
 
 

@@ -73,6 +73,7 @@ def lesion(name: str, **changes) -> LesionPage:
         delivered={"D_RBE": dose},
         delivered_numbers=NUMBERS,
         boost="0.12 cm3 in 1 part",
+        boost_region=mask & (offset[..., 0] > 2),
     )
     return dataclasses.replace(page, **changes)
 
@@ -174,14 +175,15 @@ def test_a_picture_shows_three_planes_of_every_quantity_with_all_outlines() -> N
     picture = ElementTree.fromstring(lesion_picture(lesion("P1 L1")))
     kinds = [node.get("class") for node in picture.iter("path")]
     # 3 planes x 3 quantities, and the legend; the outlines of what there is only
-    assert kinds.count("lesion") == kinds.count("region") == kinds.count("truth") == 3 * 3 + 1
+    assert {kinds.count(name) for name in ("lesion", "region", "boost", "truth")} == {3 * 3 + 1}
     assert len(list(picture.iter("image"))) == 3 * 3 + 3
     words = [node.text for node in picture.iter("text")]
     assert {"Image", "Resistance", "RBE-weighted dose", "Gy (RBE)", "axial", "coronal", "sagittal"} <= set(words)
-    bare = lesion("P1 L1", truth=None, delivered={}, region=np.zeros(GRID.shape, dtype=bool))
+    bare = lesion("P1 L1", truth=None, delivered={}, region=np.zeros(GRID.shape, dtype=bool), boost_region=None)
     kinds = [node.get("class") for node in ElementTree.fromstring(lesion_picture(bare)).iter("path")]
     assert kinds.count("lesion") == 3 * 2 + 1
     assert "region" not in kinds
+    assert "boost" not in kinds
     assert "truth" not in kinds
 
 
@@ -260,6 +262,8 @@ def test_what_does_not_fit_is_refused_by_name(content: ResponseReport) -> None:
         lesion("P1 L1", resistance=np.full(GRID.shape, np.nan))
     with pytest.raises(ValueRangeError, match="P1 L1: the region leaves the lesion"):
         lesion("P1 L1", region=np.ones(GRID.shape, dtype=bool))
+    with pytest.raises(ValueRangeError, match="P1 L1: the boost leaves the lesion"):
+        lesion("P1 L1", boost_region=np.ones(GRID.shape, dtype=bool))
     with pytest.raises(ValueRangeError, match="lesion 1 is in the report twice"):
         dataclasses.replace(content, lesions=content.lesions[:1] * 2)
 

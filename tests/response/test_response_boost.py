@@ -10,13 +10,13 @@ import pytest
 from dicom_objects import FRAME, ct_slice
 from scipy.spatial.transform import Rotation
 
-from surrogate3d.errors import GridMismatchError, StoreError, ValueRangeError
+from surrogate3d.errors import FormatError, GridMismatchError, StoreError, ValueRangeError
 from surrogate3d.grid import Grid, Lesion, Volume, quantity
 from surrogate3d.io.dicom_masks import mask_of
 from surrogate3d.io.dicom_structures import read_rtstruct
 from surrogate3d.io.images import read_image
 from surrogate3d.response.boost import NO_REGION, cleaned, related_region, suggested_boost
-from surrogate3d.response.boost_files import BoostOptions, by_image, write_boost
+from surrogate3d.response.boost_files import BoostOptions, by_image, read_boost, write_boost
 
 GRID = Grid((24, 20, 18), (1.0, 1.0, 1.0), (-10.0, 5.0, 30.0))
 SAME = BoostOptions(seed="s", when=datetime(2026, 1, 2))
@@ -256,3 +256,15 @@ def test_a_reference_that_is_missing_leaves_nothing(tmp_path):
     with pytest.raises(StoreError, match="no DICOM file"):
         write_boost(two_boosts(), tmp_path / "out", BoostOptions(reference=tmp_path / "none.dcm"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_suggested_is_read_back_lesion_by_lesion(tmp_path):
+    boosts = two_boosts(regions=(SPECK, OTHER))
+    write_boost(boosts, tmp_path / "out", SAME)
+    assert not read_boost(tmp_path / "out", "L1").any()
+    assert np.array_equal(read_boost(tmp_path / "out", "L2"), boosts[1].region)
+    with pytest.raises(FormatError, match="says nothing of lesion L3, only of L1, L2"):
+        read_boost(tmp_path / "out", "L3")
+    (tmp_path / "out" / "boost.json").write_text("{}")
+    with pytest.raises(FormatError, match=r"boost\.json does not say what the labels"):
+        read_boost(tmp_path / "out", "L1")
