@@ -82,7 +82,7 @@ class LesionPage:
 
     Raises:
         GridMismatchError: something is not on the image's grid.
-        ValueRangeError: no probability, an empty lesion, a region or boost that leaves it, or a map without any value in it.
+        ValueRangeError: no probability, an empty lesion, a map without any value there, or a region that leaves it.
     """
 
     name: str
@@ -107,10 +107,6 @@ class LesionPage:
             "region": self.region,
             "truth": self.truth,
             "boost": self.boost_region,
-        }
-            "mask": self.mask,
-            "resistance": self.resistance,
-            "region": self.region,
         }
         for what, values in arrays.items():
             if values is not None and values.shape != shape:
