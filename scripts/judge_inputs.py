@@ -15,7 +15,7 @@ from reference_runs import HELD_OUT_FROM, trainable
 
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.grid import Field, VolumeSet
-from surrogate3d.inference.curves import faulty
+from surrogate3d.inference.answerable import faulty
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.model.bundle import ModelCard
 from surrogate3d.physics.cell_line import CellLine

@@ -5,10 +5,7 @@ The product in a dozen names, each loaded when it is first used: `convert`, `inf
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import Any
-
-__version__ = version("surrogate3d")
 
 _HOMES = {
     "convert": "surrogate3d.pipeline.conversion",
@@ -29,6 +26,10 @@ __all__ = [*_HOMES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # slower to load than all else that `--help` needs
+
+        return version("surrogate3d")
     if name not in _HOMES:
         raise AttributeError(f"module 'surrogate3d' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

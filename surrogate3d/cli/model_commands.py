@@ -1,4 +1,4 @@
-"""`train` and `predict`: make a surrogate, and apply it."""
+"""`train`: make a surrogate."""
 
 from __future__ import annotations
 
@@ -8,40 +8,24 @@ from typing import Annotated
 
 import typer
 
-from surrogate3d.cli import show_invitro, show_model, show_published
+from surrogate3d.cli import show_model
 from surrogate3d.cli.back_end_options import NucleusSpread, Oxygen
-from surrogate3d.cli.console import answer, counting, working
+from surrogate3d.cli.console import answer, counting
 from surrogate3d.cli.files import read_selection, require_free
 from surrogate3d.cli.options import (
     Backend,
-    CellLineOrAssignment,
     CellLines,
-    FractionDose,
     Json,
     Overwrite,
     TargetSe,
-    words,
 )
 from surrogate3d.cli.pairs import plan_pair, require_pairs
 
-AnyModel = Annotated[
-    str | None,
-    typer.Option(
-        "--model",
-        metavar="MODEL",
-        help="Shipped model by name, a bundle's path, or a published LET model such as wedenberg; else the shipped "
-        "model for what the store holds.",
-        show_default=False,
-    ),
-]
-
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
+    """Add the command."""
     pair = "Example: surrogate3d train --low low.field.zarr --high high.field.zarr --selection selection.json "
     app.command(epilog=pair + "--ledger ledger --cell-line HSG -o model.bundle")(train)
-    fit = "Example: surrogate3d predict plan.field.zarr --model model.bundle --cell-line HSG --fraction-dose 2 -o maps"
-    app.command(epilog=fit)(predict)
 
 
 def train(
@@ -89,75 +73,3 @@ def train(
         surrogate = train_by_oxygen(pairs, cell_lines, how, seed, oxygen, progress, state)
     done = {"output": output, "bundle_id": save_bundle(surrogate, output, overwrite), **show_model.card(surrogate.card)}
     answer("train", {**done, "seconds": time.perf_counter() - start}, as_json, show_model.trained)
-
-
-def predict(
-    field: Annotated[Path, typer.Argument(metavar="FIELD", help="A field store (*.field.zarr).")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Directory of the maps.")],
-    line: CellLineOrAssignment,
-    fraction_dose: FractionDose,
-    model: AnyModel = None,
-    survival_model: Annotated[
-        str | None,
-        typer.Option(
-            "--survival-model",
-            metavar="BUNDLE",
-            help="In place of --model: your model of survival in vitro, a path, or invitro for your usual one.",
-            show_default=False,
-        ),
-    ] = None,
-    fractions: Annotated[int, typer.Option(help="Number of equal fractions.")] = 1,
-    formats: Annotated[
-        str, typer.Option("--format", metavar="LIST", help="Any of nifti,mha,nrrd,zarr, separated by commas.")
-    ] = "nifti",
-    maps: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Which maps, such as RBE,D_RBE; else all that are possible.")
-    ] = None,
-    structures: Annotated[
-        Path | None,
-        typer.Option(metavar="PATH", help="Where its structures are: an RTSTRUCT file, or a `dicom masks` folder."),
-    ] = None,
-    first_wins: Annotated[
-        bool, typer.Option("--first-wins", help="Where structures overlap, the first of --cell-line has the voxel.")
-    ] = False,
-    radiation: Annotated[
-        str | None,
-        typer.Option(metavar="ION", help="Ion of the beam, such as H, where a field without spectra does not say it."),
-    ] = None,
-    accept_let: Annotated[
-        bool, typer.Option("--accept-let", help="Take LET of another definition; every voxel is then marked.")
-    ] = False,
-    oxygen: Oxygen = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Predict maps of survival and RBE of a whole field, with their uncertainty and a mask.
-
-    Always alpha (1/Gy), beta (1/Gy^2), RBE10, and RBE_ref at --fraction-dose (Gy) in every voxel. With a prescription
-    also RBE, D_RBE (Gy, RBE-weighted), BED and EQD2 (Gy), survival and -ln S at the voxel's own dose; a field without
-    one refuses them. The model let-only and a published model (constant, mcnamara, wedenberg, carabe, rorvik, mairani)
-    need dose and LET_d only; the latter makes RBE_ref, outside (its validity) and what needs a prescription. With cell
-    lines by structure, every voxel is against photons on its own line; overlapping structures are refused without
-    --first-wins. A --survival-model answers for measured cells, and also makes importance_nanometre,
-    importance_micrometre and importance_LET: which scale it looked at (docs/in-vitro.md).
-    """
-    require_free(output, overwrite)
-    from surrogate3d.inference.maps import Fractionation
-    from surrogate3d.inference.regression import LetOnlyGiven
-    from surrogate3d.pipeline.cell_line_assignment import parse_assignment
-    from surrogate3d.pipeline.invitro_prediction import predict_in_vitro_store
-    from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store
-    from surrogate3d.pipeline.predictors import MapRequest
-
-    cells = Structures(parse_assignment(line), structures, "first" if first_wins else "refuse")
-    how, names = Fractionation(fraction_dose, fractions), words(maps) if maps else None
-    asked = MapRequest(how, names, LetOnlyGiven(radiation, accept_let), oxygen)
-    written = MapOutput(output, words(formats), overwrite)
-    with working("predicting"):
-        if survival_model is None:
-            found = predict_store(field, model, cells, asked, written)
-        else:
-            found = predict_in_vitro_store(field, survival_model, model, cells, asked, written)
-    said = show_published if survival_model is None else show_invitro
-    said.warnings(found)
-    answer("predict", {"field": field, **found, "output": output}, as_json, said.predicted)

@@ -108,12 +108,13 @@ class DaskEngine:
             StoreError: the scheduler cannot be reached or is lost, or parts cannot be written or seen.
         """
         if works:
-            with _quiet(), self._client() as client, _scheduler_watched():
+            with _quiet(), self.client() as client, _scheduler_watched():
                 at_once = self.batch or getattr(job.backend, "voxels_at_once", 0)
                 _Handout(client, works, job, ledger, at_once).run(told)
 
     @contextmanager
-    def _client(self) -> Iterator[Client]:
+    def client(self) -> Iterator[Client]:
+        """A client of the cluster, which ends with the block if it was started here."""
         from distributed import Client, LocalCluster
 
         if self.scheduler:

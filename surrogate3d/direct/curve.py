@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.linear_quadratic import LN10, RBE_at_dose, fit_linear_quadratic, isoeffective_dose
 
 Floats = npt.NDArray[np.float64]
+Curves = npt.NDArray[np.floating[Any]]
 
 FIT_SURVIVAL_MIN = 1e-3
 """Points of lower survival do not enter the LQ fit."""
@@ -22,16 +24,21 @@ FIT_DOSE_MAX = 3.0
 ENDPOINTS = ("alpha", "beta", "D10", "RBE10", "RBE_ref")
 
 
-def effect_at(dose: float, doses: Floats, effects: Floats) -> Floats:
+BLOCK = 8192
+"""Curves analysed at a time: what is made of them then stays in a core's cache."""
+
+_NO_FIT = -np.log(FIT_SURVIVAL_MIN)  # -ln S from which a point does not enter the fit
+
+
+def effect_at(dose: float, doses: Floats, effects: Curves) -> Floats:
     """-ln S at one dose, (...), with -ln S / D linear between the ladder's doses and beyond its ends."""
-    slopes = effects / doses
     right = int(np.clip(np.searchsorted(doses, dose), 1, len(doses) - 1))
     left = right - 1
     t = (dose - doses[left]) / (doses[right] - doses[left])
-    return np.asarray(dose * ((1 - t) * slopes[..., left] + t * slopes[..., right]))
+    return np.asarray(dose * ((1 - t) / doses[left] * effects[..., left] + t / doses[right] * effects[..., right]))
 
 
-def dose_at(effect: float, doses: Floats, effects: Floats) -> Floats:
+def dose_at(effect: float, doses: Floats, effects: Curves) -> Floats:
     """Dose in Gy with a given -ln S, (...): the inverse of `effect_at`.
 
     Within a rung of the ladder the curve is a D + b D^2, which `isoeffective_dose` inverts; beyond the last dose the
@@ -46,6 +53,15 @@ def dose_at(effect: float, doses: Floats, effects: Floats) -> Floats:
     return np.asarray(isoeffective_dose(effect, a, np.where(beyond, 0.0, b))[..., 0])
 
 
+def fit_alpha_beta(doses: Floats, effects: Curves) -> tuple[Floats, Floats]:
+    """The fit of `analyse`: alpha (...) and beta (...) of curves (..., dose) of -ln S."""
+    n = max(2, int(np.searchsorted(doses, FIT_DOSE_MAX, side="right")))
+    D, E = doses[:n], effects[..., :n]
+    weights = np.where((E < _NO_FIT) & (D <= FIT_DOSE_MAX), D, 0.0)
+    weights[..., 0] = D[0]  # whatever the radiation and the ladder, there is something to fit
+    return fit_linear_quadratic(D, E, weights)
+
+
 def analyse(doses: Floats, survival: Floats, line: CellLine) -> dict[str, Floats]:
     """Endpoints of survival curves.
 
@@ -55,17 +71,25 @@ def analyse(doses: Floats, survival: Floats, line: CellLine) -> dict[str, Floats
     off the curve itself, not off this fit.
 
     Args:
-        doses: (dose,) Gy.
+        doses: (dose,) Gy, rising.
         survival: (..., dose).
         line: its photon alpha_x and beta_x are the reference of RBE.
 
     Returns:
         Arrays (...) by the names of `ENDPOINTS`.
     """
-    effects = -np.log(np.maximum(survival, np.finfo(float).tiny))
-    weights = np.where((survival > FIT_SURVIVAL_MIN) & (doses <= FIT_DOSE_MAX), doses, 0.0)
-    weights[..., 0] = doses[0]  # whatever the radiation and the ladder, there is something to fit
-    alpha, beta = fit_linear_quadratic(doses, effects, weights)
+    flat = survival.reshape(-1, len(doses))
+    found = {name: np.empty(len(flat)) for name in ENDPOINTS}
+    for start in range(0, len(flat), BLOCK):
+        part = slice(start, start + BLOCK)
+        curves = np.asfortranarray(flat[part], dtype=float)  # the curves of one dose together, as in all that follows
+        for name, values in _endpoints(doses, -np.log(np.maximum(curves, np.finfo(float).tiny)), line).items():
+            found[name][part] = values
+    return {name: values.reshape(survival.shape[:-1]) for name, values in found.items()}
+
+
+def _endpoints(doses: Floats, effects: Curves, line: CellLine) -> dict[str, Floats]:
+    alpha, beta = fit_alpha_beta(doses, effects)
     D10 = dose_at(LN10, doses, effects)
     reference = effect_at(REFERENCE_DOSE, doses, effects)
     return {

@@ -19,7 +19,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import ndtr, ndtri
 
 from surrogate3d.direct.nucleus_sampler import NucleusSampler
 from surrogate3d.direct.tally import N_BATCHES, SurvivalTally
@@ -73,6 +72,8 @@ def log_normal(mean_um: float, relative_width: float, n: int = N_SIZES) -> Nucle
         )
     if relative_width == 0:
         return NucleusSizes((float(mean_um),), (1.0,))
+    from scipy.special import ndtr, ndtri  # here, as it is slow to load
+
     sigma = np.sqrt(np.log1p(relative_width**2))
     below = ndtr(ndtri(np.arange(n + 1) / n) - sigma)  # part of the mean that lies below each cut
     return NucleusSizes(tuple((mean_um * n * np.diff(below)).tolist()), (1.0 / n,) * n)

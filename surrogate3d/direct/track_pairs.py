@@ -18,7 +18,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 from numba import njit, prange
-from scipy.stats.qmc import Sobol
 
 from surrogate3d.direct.lookup import track_table
 from surrogate3d.direct.nucleus import RASTER, axis_response, raster
@@ -83,6 +82,8 @@ def _correlations(pairs, rings, reach2, axes_um, first, members, width, half, va
 @lru_cache(maxsize=1)
 def _discs() -> Floats:
     """(block, pair, track, xy) two places each in the unit disc."""
+    from scipy.stats.qmc import Sobol  # here, as it is slow to load and a model has its tables
+
     u = Sobol(4, scramble=False).random(N_BLOCKS * BLOCK)
     r, angle = np.sqrt(u[:, ::2]), 2 * np.pi * u[:, 1::2]
     return np.stack([r * np.cos(angle), r * np.sin(angle)], axis=-1).reshape(N_BLOCKS, BLOCK, 2, 2)

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from surrogate3d.errors import GridMismatchError, QuantityError
 from surrogate3d.grid.geometry import Grid
@@ -210,6 +209,8 @@ class Field(DoseField):
                 f"{what}: the doses summed per history are {totals[0]:.4g} and {totals[1]:.4g} Gy; "
                 "give two runs of the same plan"
             )
+        from scipy.ndimage import gaussian_filter  # here, as most programs never compare runs
+
         shapes = [gaussian_filter(np.nan_to_num(f.dose).astype(float), 1.5, mode="constant") for f in (self, other)]
         apart = 0.5 * float(np.abs(shapes[0] / shapes[0].sum() - shapes[1] / shapes[1].sum()).sum())
         if apart > SAME_SHAPE:

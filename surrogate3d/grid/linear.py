@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 from surrogate3d.grid.volume import Volume
 
@@ -19,6 +18,8 @@ def sample_linear(volume: Volume, position_mm: npt.ArrayLike) -> npt.NDArray[np.
     Returns:
         (...) values; NaN outside of the outermost voxel centres, and where a voxel that counts is NaN.
     """
+    from scipy import ndimage  # here, as it is slow to load
+
     index = np.moveaxis(volume.grid.index(position_mm), -1, 0)
     last = np.array(volume.grid.shape).reshape((3,) + (1,) * (index.ndim - 1)) - 1
     # A position on the outermost centres is inside, whatever the rounding of the affine says.

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from scipy import sparse
 
 from surrogate3d.grid.geometry import Grid
+
+if TYPE_CHECKING:
+    from scipy import sparse  # slow to load, and most programs have one grid
 
 Floats = npt.NDArray[np.float64]
 
@@ -126,6 +129,8 @@ def _intervals(
         first: position of the centre of the target's voxel 0 along it, as an index of the source.
         sign: +1 when both run the same way, else -1.
     """
+    from scipy import sparse
+
     n_target, n_source = target.shape[target_axis], source.shape[source_axis]
     step = np.sign(sign) * target.spacing_mm[target_axis] / source.spacing_mm[source_axis]
     edges = first + 0.5 + step * (np.arange(n_target + 1) - 0.5)
@@ -138,6 +143,8 @@ def _intervals(
 
 def _probes(source: Grid, target: Grid) -> sparse.csr_array:
     """(target voxel, source voxel) share of the target voxel's points that lie in each source voxel."""
+    from scipy import sparse
+
     finest = min(source.spacing_mm)
     per_edge = [max(PROBES_PER_EDGE, int(np.ceil(PROBES_PER_EDGE * s / finest - _SNAP))) for s in target.spacing_mm]
     cells = np.stack(np.meshgrid(*map(np.arange, per_edge), indexing="ij"), axis=-1).reshape(-1, 3)

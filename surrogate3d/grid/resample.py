@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import find_objects
 
 from surrogate3d.errors import GeometryError, GridMismatchError, ValueRangeError
 from surrogate3d.grid.field import DoseField, Field
@@ -187,6 +186,8 @@ def box_above(field: DoseField, fraction: float, margin_mm: float = 0.0) -> Box:
     dose = np.nan_to_num(field.dose, nan=0.0)
     if not dose.max() > 0:
         raise ValueRangeError("the field has no dose in any voxel; there is nothing to crop to")
+    from scipy.ndimage import find_objects  # here, as it is slow to load
+
     (found,) = find_objects((dose >= fraction * dose.max()).astype(np.int8))
     margin = [int(np.ceil(margin_mm / s - 1e-9)) for s in field.grid.spacing_mm]
     i, j, k = (

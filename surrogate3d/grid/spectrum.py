@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -91,13 +92,75 @@ class SpectrumAxes:
         return SpectrumAxes(species, np.tile(edges, (len(species), 1)))
 
 
+Box = tuple[slice, slice, slice]
+"""Slices of i, j and k."""
+
+
+class FluencePart(NamedTuple):
+    """Fluence of one species in a part of a box.
+
+    Attributes:
+        species: number of the species.
+        place: slices of i, j and k, counted from the corner of the box.
+        values: (bin, i, j, k) float32, 1/mm^2.
+    """
+
+    species: int
+    place: Box
+    values: npt.NDArray[np.float32]
+
+
+class StoredFluence(Protocol):
+    """(species, bin, i, j, k) fluence on disk, of which the parts that are asked for are read, and checked."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Species, bins and grid."""
+
+    @property
+    def ndim(self) -> int:
+        """5."""
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Of what is read."""
+
+    def __getitem__(self, part: Any) -> npt.NDArray[np.float32]:
+        """Read what integers and slices without steps select."""
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """Read all."""
+
+    def visit(self, use: Callable[[FluencePart], None], box: Box | None = None, threads: int | None = None) -> None:
+        """Give what a box holds to `use`, part by part in any order, from several threads at once.
+
+        Where nothing is given, the fluence is zero. The values of a part hold until `use` returns.
+        """
+
+
+def box_within(box: Box | None, shape: tuple[int, ...]) -> Box:
+    """The box with its ends as numbers; None is the whole grid.
+
+    Raises:
+        GridMismatchError: it has steps, other axes than the grid, or leaves it.
+    """
+    i, j, k = box or (slice(None), slice(None), slice(None))
+    ends = [(s.start or 0, n if s.stop is None else s.stop) for s, n in zip((i, j, k), shape, strict=True)]
+    whole = all(s.step in (None, 1) for s in (i, j, k))
+    if not whole or not all(0 <= low <= high <= n for (low, high), n in zip(ends, shape, strict=True)):
+        raise GridMismatchError(f"a box must be three slices without steps inside the grid {shape}, found {box}")
+    x, y, z = (slice(low, high) for low, high in ends)
+    return x, y, z
+
+
 @dataclass(frozen=True, eq=False)
 class Spectra:
     """Fluence spectra on a grid.
 
     Attributes:
         axes: species and energy bins.
-        fluence: (species, bin, i, j, k) fluence per bin, 1/mm^2, never NaN or negative.
+        fluence: (species, bin, i, j, k) fluence per bin, 1/mm^2, never NaN or negative. May be a `StoredFluence`, as
+            may the two others: it has a shape and is sliced like an array, but reads each time, and does not reckon.
         underflow: (species, i, j, k) fluence below the first edge, 1/mm^2.
         overflow: (species, i, j, k) fluence at and above the last edge, 1/mm^2.
 
@@ -122,13 +185,20 @@ class Spectra:
             )
         for name in ("fluence", "underflow", "overflow"):
             values = getattr(self, name)
-            bad = ~np.isfinite(values) | (values < 0)
-            if bad.any():
-                where = tuple(int(n) for n in np.argwhere(bad)[0])
-                raise ValueRangeError(
-                    f"{name} must be finite and not negative; found {values[where]} for species "
-                    f"{self.axes.species[where[0]]} at voxel {where[-3:]}, {int(bad.sum())} such values in all"
-                )
+            if isinstance(values, np.ndarray) and values.size:  # what is on disk is looked at when it is read
+                self._require_fluence(name, values)
+
+    def _require_fluence(self, name: str, values: npt.NDArray[np.floating]) -> None:
+        with np.errstate(invalid="ignore"):
+            low, high = values.min(), values.max()  # NaN if there is one
+        if low >= 0 and high < np.inf:
+            return
+        bad = ~np.isfinite(values) | (values < 0)
+        where = tuple(int(n) for n in np.argwhere(bad)[0])
+        raise ValueRangeError(
+            f"{name} must be finite and not negative; found {values[where]} for species "
+            f"{self.axes.species[where[0]]} at voxel {where[-3:]}, {int(bad.sum())} such values in all"
+        )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 from surrogate3d.errors import GridMismatchError, QuantityError, ValueRangeError
 
@@ -227,6 +226,8 @@ def _drawn_together(
 
 def quantile_variance(level: float) -> float:
     """Variance, times their number, of the logarithm of a sample quantile of half-normal scores."""
+    from scipy.stats import norm  # here, as it is slow to load and only calibrating needs it
+
     z = norm.ppf(0.5 * (1 + level))
     return float(level * (1 - level) / (2 * norm.pdf(z) * z) ** 2)
 

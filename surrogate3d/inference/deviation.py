@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 from surrogate3d.errors import GridMismatchError
 from surrogate3d.inference.calibration import (
@@ -149,6 +148,8 @@ def fit_deviation(
 
 def _scale(scores: Floats) -> float:
     """`LEVEL` quantile of the absolute scores over that of a Gaussian."""
+    from scipy.stats import norm  # here, as it is slow to load and only calibrating needs it
+
     found = float(conformal_quantiles(scores, (LEVEL,))[0])
     return max(found, float(np.finfo(np.float32).tiny)) / float(norm.ppf(0.5 * (1 + LEVEL)))
 
@@ -196,3 +197,12 @@ def whole_answer(
     whole = np.sqrt(network**2 + float(calibration.get("residual_std", 0.0)) ** 2)
     width = Calibration.from_json(calibration).half_width(whole, region) if "factors" in calibration else None
     return np.asarray(whole, dtype=float), width
+
+
+def interval_of(relative_std: Floats, half_width: Floats | None) -> Floats:
+    """(voxel,) half width of the interval of 90 % where one was calibrated, else that of a Gaussian."""
+    if half_width is not None:
+        return half_width
+    from scipy.special import ndtri  # here, as it is slow to load and a shipped model is calibrated
+
+    return np.asarray(ndtri(0.95) * relative_std)

@@ -29,8 +29,14 @@ MOST_PER_HISTORY = 20.0
 its secondaries leaves one to three."""
 
 
-def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
+def require_fit(field: Field, card: ModelCard, line: CellLine, tracks: npt.NDArray[np.floating] | None = None) -> None:
     """Refuse a field that the model was not made for.
+
+    Args:
+        field: to be predicted.
+        card: of the model.
+        line: that is asked for.
+        tracks: (i, j, k) `Field.tracks` where they are known, as they are slow to find.
 
     Raises:
         BundleError: species, energy bins, scale of the fluence, voxel size, LET definition, kind of dose or photon
@@ -47,7 +53,7 @@ def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
             f"{axes.edges_mev_u[0][-1]:g} MeV/u, the model was trained on {edges.shape[1] - 1} logarithmic ones from "
             f"{edges[0][0]:g} to {edges[0][-1]:g} MeV/u; score those"
         )
-    _require_counts(field)
+    _require_counts(field, field.tracks if tracks is None else tracks)
     if not field.several_directions:  # then the table answers, which knows no voxel size
         _require_spacing(field, card)
     _require_let(field, card)
@@ -90,9 +96,8 @@ def line_outside(card_lines: Sequence[tuple[str, float, float]], line: CellLine)
     return ""
 
 
-def _require_counts(field: Field) -> None:
+def _require_counts(field: Field, tracks: npt.NDArray[np.floating]) -> None:
     """The fluence must be summed over the histories: its size tells the network how noisy it is."""
-    tracks = field.tracks
     busiest = float(tracks.max())
     if busiest < 1:
         raise BundleError(
@@ -101,7 +106,7 @@ def _require_counts(field: Field) -> None:
             "a scale as prescription"
         )
     across = tuple(axis for axis in range(3) if axis != field.beam_axis)
-    plane = float(tracks.sum(axis=across).max())
+    plane = float(tracks.sum(axis=across, dtype=float).max())
     if 0 < MOST_PER_HISTORY * field.histories < plane:
         raise BundleError(
             f"a plane across the beam has {plane:.3g} tracks of {field.histories:,} histories: the fluence was scaled "
@@ -154,6 +159,19 @@ class DomainMap:
     unknown: bool = False
 
 
+def unknown_because(field: Field, primaries: Sequence[str], beam: str) -> str:
+    """Why the networks know nothing of a field at all; "" where they do.
+
+    Args:
+        field: to be predicted.
+        primaries: species of the training beams (`ModelCard.primaries`).
+        beam: species of the field's beam.
+    """
+    if field.several_directions:
+        return SEVERAL_BEAMS
+    return "" if beam in primaries else UNKNOWN_BEAM
+
+
 def domain_map(
     field: Field, primaries: Sequence[str], spectra: SpectrumDomain, mask: npt.NDArray[np.bool_]
 ) -> DomainMap:
@@ -169,9 +187,9 @@ def domain_map(
         mask: (i, j, k) voxels that are asked for.
     """
     score = spectra.score(field, mask)
-    known = largest_species(field.spectra.axes, field.spectra.fluence) in primaries
-    if field.several_directions or not known:
-        return DomainMap(score, mask.copy(), SEVERAL_BEAMS if field.several_directions else UNKNOWN_BEAM, True)
+    why = unknown_because(field, primaries, largest_species(field.spectra.axes, field.spectra.fluence))
+    if why:
+        return DomainMap(score, mask.copy(), why, True)
     outside = mask & ~(score <= spectra.threshold)  # a voxel without a score is outside
     species = spectra.strangest(field, outside)
     return DomainMap(score, outside, f"the spectrum of {species}" if species else "")

@@ -22,22 +22,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import correlate1d
 
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 from surrogate3d.grid import Field, SpectrumAxes
-from surrogate3d.physics.constants import K_GY, MM2_PER_UM2
-from surrogate3d.physics.let import bin_LET
+from surrogate3d.inference.spectrum_pooling import Box, Floats, Voxels, points_of, pooled
+from surrogate3d.inference.spectrum_sums import LN_NODES, REACH, node_weights, taps
+from surrogate3d.physics.let import largest_species
 
-LN_NODES = np.linspace(np.log(0.1), np.log(500.0), 33)
-"""Logarithms of the energies (MeV/u) where the fractions are taken: every second edge of the recommended bins."""
+Mask = npt.NDArray[np.bool_]
 
-POOL_PRIMARY, POOL_OTHERS = (1.0, 0.0), (3.0, 2.0)
-"""Gaussian sigma across the beam and along depth, in voxels, of the primary and of all other species."""
-
-_TRUNCATE = 3.0
-
-Floats = npt.NDArray[np.floating]
+_ALL: Box = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,22 +62,24 @@ def spread(points: npt.NDArray[np.float32], own: Sequence[str], wanted: Sequence
     return table.reshape(len(points), -1)
 
 
-def field_features(field: Field, mask: npt.NDArray[np.bool_]) -> SpectrumFeatures:
+def field_features(field: Field, mask: Mask) -> SpectrumFeatures:
     """`spectrum_features` of a field."""
     return spectrum_features(field.spectra.axes, field.spectra.fluence, field.tracks, field.beam_axis, mask)
 
 
 def spectrum_features(
-    axes: SpectrumAxes, fluence: Floats, tracks: Floats, beam_axis: int, mask: npt.NDArray[np.bool_]
+    axes: SpectrumAxes, fluence: Floats, tracks: Floats, beam_axis: int, mask: Mask, primary: int | None = None
 ) -> SpectrumFeatures:
     """Features of some voxels of a field; the others take part in the pooling.
 
     Args:
         axes: species and energy bins.
-        fluence: (species, bin, i, j, k) in any scale.
+        fluence: (species, bin, i, j, k) in any scale; only the box of the mask and its reach is looked at, and all of
+            it when `primary` is not given.
         tracks: (i, j, k) particles scored in each voxel (`Field.tracks`): they tell the noise.
         beam_axis: index axis along the beam.
         mask: (i, j, k) the voxels, each with fluence; in the order of `np.argwhere`.
+        primary: index of the species of the beam; the one with the largest dose when not given.
 
     Raises:
         GridMismatchError: the shapes do not fit.
@@ -94,60 +90,108 @@ def spectrum_features(
             f"fluence {fluence.shape}, tracks {tracks.shape} and mask {mask.shape} must share (i, j, k), and the "
             f"fluence start with {(len(axes.species), axes.n_bins)}"
         )
-    total = fluence.sum(axis=(0, 1), dtype=float)
-    if not (total[mask] > 0).all():
-        raise ValueRangeError(f"{int((total[mask] <= 0).sum())} voxels of the mask have no fluence; leave them out")
-    gy = K_GY * MM2_PER_UM2 * bin_LET(axes)  # dose of unit fluence
-    dose = np.einsum("sb,sb...->s...", gy, fluence)
-    whole, primary = dose.sum(axis=0), int(dose.sum(axis=(1, 2, 3)).argmax())
-    per_track = np.divide(total, tracks, out=np.zeros_like(total), where=tracks > 0)
-    parts, spreads = [], []
-    for s in range(len(axes.species)):
-        sigma = _along(POOL_PRIMARY if s == primary else POOL_OTHERS, beam_axis)
-        below, own = _share_below(axes.edges_mev_u[s]), fluence[s].astype(np.float32)
-        scale = _pooled(whole, sigma)[mask]
-        parts.append(_pooled(_sums(below * gy[s], own), sigma)[:, mask] / scale)
-        squares = _sums((below * gy[s]) ** 2, own) * per_track.astype(np.float32)
-        spreads.append(_pooled(squares, sigma, squared=True)[:, mask] / scale**2)
-    return _normalised(axes.species, np.stack(parts), np.stack(spreads))
+    if primary is None:
+        primary = axes.species.index(largest_species(axes, fluence))
+    box = reached(mask, beam_axis)
+    near, weights = np.asarray(fluence[(slice(None), slice(None), *box)]), node_weights(axes)
+    total = near.sum(axis=(0, 1), dtype=float)
+    _require_fluence(total, mask[box])
+    sums = np.stack([_sums(rows, part) for rows, part in zip(weights, near, strict=True)])
+    whole = np.einsum("sb,sb...->s...", weights[:, len(LN_NODES) - 1], near).sum(axis=0)
+    per_track = np.divide(total, tracks[box], out=np.zeros_like(total), where=tracks[box] > 0)
+    sums[:, len(LN_NODES) :] *= per_track.astype(np.float32)
+    return _features(axes.species, sums, _ALL, whole, 1.0, primary, beam_axis, mask[box])
 
 
-def _normalised(species: tuple[str, ...], cumulative: Floats, variance: Floats) -> SpectrumFeatures:
-    """From (species, node, voxel) sums of dose over the pooled dose and their variances to points and noise."""
-    whole = cumulative[:, -1].sum(axis=0)
-    fraction, variance = cumulative / whole, variance / whole**2
-    # A part and the whole share their noise: var(x / w) = (var x (1 - 2 F) + F^2 var w) / w^2 to first order.
-    noise = variance * (1 - 2 * fraction) + fraction**2 * variance[:, -1].sum(axis=0)
-    step = LN_NODES[1] - LN_NODES[0]
-    points = np.ascontiguousarray(np.moveaxis(fraction * np.sqrt(step), -1, 0), dtype=np.float32)
-    square = step * np.maximum(noise, 0.0).sum(axis=(0, 1), dtype=float)
-    return SpectrumFeatures(species, points.reshape(len(points), -1), np.sqrt(square))
+def features_of_sums(
+    species: tuple[str, ...],
+    sums: npt.NDArray[np.float32],
+    per_track: float | Floats,
+    primary: int,
+    beam_axis: int,
+    mask: Mask,
+) -> SpectrumFeatures:
+    """Features of some voxels of a box of a field, from the linear sums of its fluence.
+
+    The points are those of `spectrum_features` where the box holds all voxels within `REACH` of the mask that the field
+    has.
+
+    Args:
+        species: element symbols.
+        sums: (species, 2 x node, i, j, k) of the fluence by `node_weights`.
+        per_track: fluence that a track adds to its voxel, 1/mm^2, one number or (i, j, k): `Field.dose_scale` over the
+            voxel's face across the beam; what the fluence is over `Field.tracks` where several beams meet.
+        primary: index of the species of the beam: the largest dose of the whole field.
+        beam_axis: index axis along the beam.
+        mask: (i, j, k) the voxels, each with fluence; in the order of `np.argwhere`.
+
+    Raises:
+        GridMismatchError: the shapes do not fit.
+        ValueRangeError: a voxel of the mask has no fluence.
+    """
+    if sums.shape != (len(species), 2 * len(LN_NODES), *mask.shape) or np.shape(per_track) not in ((), mask.shape):
+        raise GridMismatchError(
+            f"sums {sums.shape}, per_track {np.shape(per_track)} and mask {mask.shape} must share (i, j, k), and the "
+            f"sums start with {(len(species), 2 * len(LN_NODES))}"
+        )
+    box = reached(mask, beam_axis)
+    whole = sums[(slice(None), len(LN_NODES) - 1, *box)].sum(axis=0)
+    _require_fluence(whole, mask[box])
+    if np.ndim(per_track) == 0:
+        return _features(species, sums, box, whole, float(per_track), primary, beam_axis, mask[box])
+    sums = sums.copy()
+    sums[:, len(LN_NODES) :] *= np.asarray(per_track, dtype=np.float32)
+    return _features(species, sums, box, whole, 1.0, primary, beam_axis, mask[box])
 
 
-def _share_below(edges_mev_u: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """(node, bin) share of a bin that lies below each node, even in ln E within the bin; the last node is above all."""
-    edges = np.log(np.maximum(edges_mev_u, 1e-3))  # linear bins start at zero
-    share = np.clip((LN_NODES[:, None] - edges[:-1]) / np.maximum(np.diff(edges), 1e-9), 0.0, 1.0)
-    share[-1] = 1.0
-    return np.asarray(share)
+def reached(mask: Mask, beam_axis: int) -> Box:
+    """The box of all voxels that those of a mask depend on, cut at the grid's border; empty for an empty mask."""
+    lateral, depth = REACH
+    box = []
+    for axis, size in enumerate(mask.shape):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        reach = depth if axis == beam_axis else lateral
+        box.append(slice(max(hit[0] - reach, 0), min(hit[-1] + reach + 1, size)) if len(hit) else slice(0, 0))
+    return box[0], box[1], box[2]
 
 
-def _sums(weights: npt.NDArray[np.float64], fluence: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """(node, i, j, k) weighted sums over the bins."""
-    return np.asarray(np.tensordot(weights.astype(np.float32), fluence, axes=1), dtype=np.float32)
+def _require_fluence(total: Floats, mask: Mask) -> None:
+    without = int((~(total[mask] > 0)).sum())
+    if without:
+        raise ValueRangeError(f"{without} voxels of the mask have no fluence; leave them out")
 
 
-def _along(sigmas: tuple[float, float], beam_axis: int) -> tuple[float, ...]:
-    lateral, depth = sigmas
-    return tuple(depth if axis == beam_axis else lateral for axis in range(3))
+def _sums(weights: npt.NDArray[np.float64], fluence: Floats) -> npt.NDArray[np.float32]:
+    """(row, i, j, k) weighted sums over the bins."""
+    return np.asarray(np.tensordot(weights.astype(np.float32), fluence.astype(np.float32), axes=1), dtype=np.float32)
 
 
-def _pooled(values: Floats, sigma: Sequence[float], squared: bool = False) -> Floats:
-    """Gaussian pooling over the last three axes; with squared weights it pools variances."""
-    for axis, width in zip((-3, -2, -1), sigma, strict=True):
-        if width > 0:
-            reach = int(_TRUNCATE * width + 0.5)
-            weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / width) ** 2)
-            weights /= weights.sum()
-            values = correlate1d(values, weights**2 if squared else weights, axis=axis, mode="constant")
-    return values
+def _features(
+    species: tuple[str, ...],
+    sums: npt.NDArray[np.float32],
+    box: Box,
+    whole: Floats,
+    per_track: float,
+    primary: int,
+    beam_axis: int,
+    mask: Mask,
+) -> SpectrumFeatures:
+    """Features from (species, 2 x node, i, j, k) sums and, of their box, dose of all species and mask.
+
+    Worked out in the precision of the dose.
+    """
+    nodes, voxels = len(LN_NODES), Voxels.of(mask)
+    pools = np.empty((len(species), 2 * nodes, len(voxels.at)), dtype=np.float32)
+    scale = np.empty((len(species), len(voxels.at)), dtype=whole.dtype)
+    for s in range(len(species)):
+        plain, squared = (
+            [w.astype(whole.dtype) for w in taps(s == primary, beam_axis, square)] for square in (False, True)
+        )
+        pools[s, :nodes] = pooled(sums[s, :nodes], box, plain, voxels)
+        pools[s, nodes:] = pooled(sums[s, nodes:], box, squared, voxels)
+        scale[s] = pooled(whole[None], _ALL, plain, voxels)[0]
+    points = np.empty((len(voxels.at), len(species) * nodes), dtype=np.float32)
+    noise = np.empty(len(voxels.at))
+    kind = whole.dtype.type
+    points_of(pools, scale, kind(per_track), kind(LN_NODES[1] - LN_NODES[0]), points, noise)
+    return SpectrumFeatures(species, points, noise)

@@ -27,7 +27,9 @@ import numpy.typing as npt
 
 from surrogate3d.errors import BundleError, ValueRangeError
 from surrogate3d.grid import SPECIES_Z, Field
-from surrogate3d.inference.spectrum_distance import LN_NODES, SpectrumFeatures, field_features, spread
+from surrogate3d.inference.spectrum_distance import SpectrumFeatures, field_features, spread
+from surrogate3d.inference.spectrum_sums import LN_NODES
+from surrogate3d.sampling.nearest import nearest
 from surrogate3d.sampling.similarity import distance_to, distance_to_nearest
 
 MARGIN = 0.12
@@ -40,7 +42,7 @@ WITHIN = 0.99
 """Share of the voxels of the training plans, at the statistics of users, that is to be inside."""
 
 _FARTHEST_AMONG = 10_000  # candidates for prototypes: neighbouring voxels of one plan are near copies
-_AT_ONCE = 65536  # voxels compared in one go, to bound memory
+_SAMPLE = 1000  # voxels that tell which species is strange
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,9 +96,7 @@ class SpectrumDomain:
     def distance(self, features: SpectrumFeatures) -> npt.NDArray[np.float64]:
         """(voxel,) distance to the nearest prototype."""
         union = self._with(features)
-        own, known = features.of(union), spread(self.prototypes, self.species, union).astype(float)
-        parts = np.array_split(own, -(-len(own) // _AT_ONCE) or 1)
-        return np.concatenate([distance_to_nearest(part.astype(float), known) for part in parts])
+        return distance_to_nearest(features.of(union), spread(self.prototypes, self.species, union))
 
     def score_of(self, features: SpectrumFeatures) -> npt.NDArray[np.float64]:
         """(voxel,) score."""
@@ -122,17 +122,28 @@ class SpectrumDomain:
 
     def strangest(self, field: Field, mask: npt.NDArray[np.bool_]) -> str:
         """Species whose spectra differ most from those of the training in the voxels of a mask; "" if it has none."""
-        known = field.spectra.fluence.any(axis=(0, 1)) & mask
-        if not known.any():
+        known = np.argwhere(field.spectra.fluence.any(axis=(0, 1)) & mask)
+        if not len(known):
             return ""
-        features = field_features(field, known)
-        union = self._with(features)
-        prototypes = spread(self.prototypes, self.species, union).astype(float)
-        square = np.zeros(len(union))
-        for point in features.of(union)[:: -(-len(features.points) // 1000)].astype(float):
-            apart = prototypes[distance_to(prototypes, point).argmin()] - point
-            square += np.square(apart).reshape(len(union), -1).sum(axis=1)
-        return union[int(square.argmax())]
+        sample = np.zeros(mask.shape, dtype=bool)
+        sample[tuple(known[:: -(-len(known) // _SAMPLE)].T)] = True
+        return self.strangest_of([field_features(field, sample)])
+
+    def strangest_of(self, sample: Sequence[SpectrumFeatures]) -> str:
+        """Species whose spectra differ most from those of the training in a sample of voxels; "" if it has none.
+
+        Args:
+            sample: some hundred voxels, of one tile of a field or of many.
+        """
+        square = dict[str, float]()
+        for features in sample:
+            union = self._with(features)
+            points, prototypes = features.of(union), spread(self.prototypes, self.species, union)
+            if len(points):
+                apart = np.square(points - prototypes[nearest(points, prototypes)[0]], dtype=float)
+                each = apart.reshape(len(points), len(union), -1).sum(axis=(0, 2))
+                square |= {name: square.get(name, 0.0) + float(part) for name, part in zip(union, each, strict=True)}
+        return max(square, key=square.__getitem__, default="")
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Arrays for a bundle; prototypes as float16."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from surrogate3d.grid import Field
 from surrogate3d.grid.regions import region_names, regions
@@ -26,12 +25,23 @@ Floats = npt.NDArray[np.float64]
 
 def steady_regions(field: Field) -> npt.NDArray[np.str_]:
     """(i, j, k) name of the region of each voxel; "" where it is in none, and everywhere if beams cross."""
+    masks = steady_masks(field, field.tracks)
+    return region_names(masks) if masks else np.full(field.grid.shape, "", dtype="<U1")
+
+
+def steady_masks(field: Field, tracks: npt.NDArray[np.floating]) -> dict[str, npt.NDArray[np.bool_]]:
+    """(i, j, k) masks of the regions by name, which do not overlap; none if beams cross.
+
+    Args:
+        field: for its dose.
+        tracks: (i, j, k) `Field.tracks`, which are slow to find.
+    """
     if field.several_directions:
-        return np.full(field.grid.shape, "", dtype="<U1")
+        return {}
     dose = np.nan_to_num(np.asarray(field.dose, dtype=float))
     enough = dose > 0.05 * dose.max()
-    steady = averaged_across(dose, field.beam_axis, averaging_width(float(np.median(field.tracks[enough]))))
-    return region_names(regions(steady, field.beam_axis, field.beam_sign, field.grid.spacing_mm))
+    steady = averaged_across(dose, field.beam_axis, averaging_width(float(np.median(tracks[enough]))))
+    return regions(steady, field.beam_axis, field.beam_sign, field.grid.spacing_mm)
 
 
 def averaging_width(tracks: float) -> float:
@@ -46,4 +56,6 @@ def averaging_width(tracks: float) -> float:
 def averaged_across(dose: Floats, beam_axis: int, width: float) -> Floats:
     """(i, j, k) dose averaged over `width` voxels along both axes across the beam."""
     sigma = [0.0 if axis == beam_axis else width for axis in range(3)]
+    from scipy.ndimage import gaussian_filter  # here, as it is slow to load
+
     return np.asarray(gaussian_filter(dose, sigma, mode="nearest"))

@@ -6,11 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
-import zarr
 
 from surrogate3d.errors import GridMismatchError, QuantityError, StoreError, Surrogate3dError
 from surrogate3d.grid import (
@@ -24,21 +23,28 @@ from surrogate3d.grid import (
     Spectra,
     SpectrumAxes,
     Volume,
+    VolumeSet,
 )
 from surrogate3d.io import manifest
 from surrogate3d.io.atomic import atomic_directory
+from surrogate3d.io.spectra_parts import StoredSpectra
+from surrogate3d.io.stored_array import StoredArray, StoreFiles
 from surrogate3d.io.zarr_group import (
     StoredVolumes,
     created_group,
-    get_array,
-    get_volumes,
     open_group,
     put_array,
     put_volumes,
+    quantity_of,
 )
 
+if TYPE_CHECKING:
+    import zarr
+
+Floats = npt.NDArray[np.floating]
+
 SPACE = ("i", "j", "k")
-BEAMS, HALVES = "beams", "halves"
+SPECTRA, BEAMS, HALVES = "spectra", "beams", "halves"
 
 
 def write_field(field: DoseField, path: str | Path, overwrite: bool = False) -> str:
@@ -80,12 +86,14 @@ def require_replaceable(path: Path, overwrite: bool) -> None:
         raise StoreError(f"{path} exists and is not a field store, so it is not replaced; choose another name")
 
 
-def read_field(path: str | Path, verify: bool = True) -> Field:
-    """Read a field with its spectra into memory.
+def read_field(path: str | Path, verify: bool = True, lazy: bool = False) -> Field:
+    """Read a field with its spectra.
 
     Args:
         path: the store.
         verify: compare the SHA-256 of every file with the manifest; else only names and sizes.
+        lazy: leave the spectra, also of the halves, on disk: what is sliced of them is read then, and compared and
+            checked then (`spectra_parts.StoredSpectra`). Volumes are read at once.
 
     Returns:
         The field, as it was written.
@@ -93,8 +101,9 @@ def read_field(path: str | Path, verify: bool = True) -> Field:
     Raises:
         StoreError: there is no store, or it is incomplete or damaged; the message names the file.
         QuantityError: the store has no spectra.
+        ValueRangeError: a fluence is negative or not finite.
     """
-    field = read_dose_field(path, verify)
+    field = read_dose_field(path, verify, lazy)
     if not isinstance(field, Field):
         raise QuantityError(
             f"{path} holds dose and LET without spectra (reduced input); this needs spectra. Only published LET models "
@@ -103,27 +112,29 @@ def read_field(path: str | Path, verify: bool = True) -> Field:
     return field
 
 
-def read_dose_field(path: str | Path, verify: bool = True) -> DoseField:
+def read_dose_field(path: str | Path, verify: bool = True, lazy: bool = False) -> DoseField:
     """Read a field, with or without spectra; arguments and errors as for `read_field`.
 
     Returns:
         A `Field` where the store has spectra, else a `DoseField`.
     """
-    group, about = _open(path, verify)
     with _understood(path):
-        return _field(group, about)
+        files = StoreFiles(path, verify)
+        field = _field(files, files.about(), lazy)
+        files.verify_unread(later=lambda name: lazy and name.startswith((f"{SPECTRA}/", f"{HALVES}/")))
+        return field
 
 
-def _field(group: zarr.Group, about: dict[str, Any]) -> DoseField:
+def _field(files: StoreFiles, about: dict[str, Any], lazy: bool) -> DoseField:
     grid = Grid.from_json(about["grid"])
     beams = tuple(_beam(words) for words in about.get("beams", []))
     several = range(len(beams) if about.get("has_beams_dose") else 0)
     shared: dict[str, Any] = {
         "grid": grid,
-        "volumes": get_volumes(group, grid, about["volumes"]),
+        "volumes": VolumeSet(grid, {name: _volume(files, grid, name) for name in about["volumes"]}),
         "primary": about.get("primary"),
         "beams": beams,
-        "beams_dose": tuple(get_array(group, f"{BEAMS}/{number}/dose", grid.shape) for number in several),
+        "beams_dose": tuple(_whole(files, f"{BEAMS}/{number}/dose", grid) for number in several),
         "let_definitions": {name: LetDefinition(**words) for name, words in about["let_definitions"].items()},
         "prescription": Prescription(**about["prescription"]) if about["prescription"] else None,
         "provenance": about["provenance"],
@@ -133,14 +144,23 @@ def _field(group: zarr.Group, about: dict[str, Any]) -> DoseField:
     axes = SpectrumAxes.from_json(about["axes"])
     halves = [f"{HALVES}/{number}" for number in range(about["n_halves"])]
     return Field(
-        spectra=_get_spectra(group, "spectra", axes, grid),
+        spectra=_get_spectra(files, SPECTRA, axes, grid, lazy),
         beam_axis=about["beam_axis"],
         beam_sign=about["beam_sign"],
         histories=about["histories"],
-        halves=tuple(_get_spectra(group, name, axes, grid) for name in halves),
-        halves_dose=tuple(get_array(group, f"{name}/dose", grid.shape) for name in halves),
+        halves=tuple(_get_spectra(files, name, axes, grid, lazy) for name in halves),
+        halves_dose=tuple(_whole(files, f"{name}/dose", grid) for name in halves),
         **shared,
     )
+
+
+def _whole(files: StoreFiles, name: str, grid: Grid) -> npt.NDArray[Any]:
+    return np.asarray(StoredArray(files, name, grid.shape))
+
+
+def _volume(files: StoreFiles, grid: Grid, name: str) -> Volume:
+    array = StoredArray(files, name, grid.shape)
+    return Volume(grid, np.asarray(array), quantity_of(array.attributes))
 
 
 @contextmanager
@@ -307,7 +327,7 @@ def outside_shares(below: float, whole: float, above: float) -> dict[str, float]
 
 
 def _put_all_spectra(group: zarr.Group, field: Field) -> None:
-    _put_spectra(group.create_group("spectra"), field.spectra)
+    _put_spectra(group.create_group(SPECTRA), field.spectra)
     for number, (half, dose) in enumerate(zip(field.halves, field.halves_dose, strict=True)):
         subgroup = group.create_group(f"{HALVES}/{number}")
         _put_spectra(subgroup, half)
@@ -321,11 +341,12 @@ def _put_spectra(group: zarr.Group, spectra: Spectra) -> None:
     put_array(group, "overflow", spectra.overflow.astype(np.float32, copy=False), ("species", *SPACE), unit)
 
 
-def _get_spectra(group: zarr.Group, name: str, axes: SpectrumAxes, grid: Grid) -> Spectra:
+def _get_spectra(files: StoreFiles, name: str, axes: SpectrumAxes, grid: Grid, lazy: bool) -> Spectra:
     n_species, n_bins = len(axes.species), len(axes.edges_mev_u[0]) - 1
     whole, outside = (n_species, n_bins, *grid.shape), (n_species, *grid.shape)
     parts = {"fluence": whole, "underflow": outside, "overflow": outside}
-    return Spectra(axes, *(get_array(group, f"{name}/{part}", shape) for part, shape in parts.items()))
+    stored = [StoredSpectra(files, f"{name}/{part}", shape) for part, shape in parts.items()]
+    return Spectra(axes, *(cast(Floats, array) if lazy else np.asarray(array) for array in stored))
 
 
 def _size(field: DoseField) -> int:

@@ -6,25 +6,23 @@ A `Grid` is in the LPS frame (ITK, DICOM) and its arrays are (i, j, k). What eac
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from surrogate3d.errors import StoreError, UnsupportedError
-from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet
-from surrogate3d.io.atomic import atomic_directory, atomic_file
-from surrogate3d.io.field_store import summarise
+from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet, quantity
+from surrogate3d.io.atomic import atomic_file
 from surrogate3d.io.itk_images import itk_notes, read_itk, write_itk
-from surrogate3d.io.manifest import has_schema
+from surrogate3d.io.map_files import SUFFIX, ZARR_NAME
+from surrogate3d.io.map_writer import MAPS_SCHEMA as MAPS_SCHEMA
+from surrogate3d.io.map_writer import MapWriter
 from surrogate3d.io.nifti import nifti_notes, read_nifti, write_nifti
-from surrogate3d.io.zarr_group import created_group, get_volumes, open_group, put_volumes
+from surrogate3d.io.zarr_group import get_volume, get_volumes, open_group
 
-MAPS_SCHEMA = "surrogate3d.maps/1"
-
-_SUFFIX = {"nifti": ".nii.gz", "mha": ".mha", "nrrd": ".nrrd"}
 _NIFTI, _ITK_WRITTEN, _ITK_READ = (".nii", ".nii.gz"), (".mha", ".nrrd"), (".mha", ".mhd", ".nrrd")
 
 
@@ -90,9 +88,8 @@ def write_maps(
 
     Args:
         volumes: the maps, by name.
-        out_dir: the directory, which holds one file a map for "nifti", "mha" and "nrrd", one group `maps.zarr` for
-            "zarr", and `maps.json` with units, definitions, ranges and `metadata`.
-        formats: any of "nifti", "mha", "nrrd", "zarr".
+        out_dir: the directory; what it holds is in `MapWriter`.
+        formats: any of "nifti", "nii", "mha", "nrrd", "zarr".
         metadata: plain data about where the maps come from.
         overwrite: replace a directory of maps.
 
@@ -103,25 +100,10 @@ def write_maps(
         UnsupportedError: unknown format.
         StoreError: `out_dir` exists and is not to be, or must not be, replaced; or the disk is full.
     """
-    out_dir = Path(out_dir)
-    unknown = set(formats) - {*_SUFFIX, "zarr"}
-    if unknown:
-        raise UnsupportedError(f"unknown image formats {sorted(unknown)}; expected any of nifti, mha, nrrd, zarr")
-    if overwrite and out_dir.exists() and not has_schema(out_dir / "maps.json", MAPS_SCHEMA):
-        raise StoreError(
-            f"{out_dir} exists and is not a directory of our maps, so it is not replaced; choose another name"
-        )
-    images = {name + _SUFFIX[kind]: name for kind in formats if kind != "zarr" for name in volumes}
-    files = [*images, *(["maps.zarr"] if "zarr" in formats else [])]
-    about = _about(volumes, metadata or {})
-    with atomic_directory(out_dir, overwrite, 4 * volumes.grid.n_voxels * len(volumes) * len(formats)) as scratch:
-        for file, name in images.items():
-            _writer(scratch / file)(volumes[name], scratch / file)
-        if "zarr" in formats:
-            with created_group(scratch / "maps.zarr", about) as group:
-                put_volumes(group, volumes, np.float32)
-        (scratch / "maps.json").write_text(json.dumps({**about, "files": files}, indent=1, allow_nan=False) + "\n")
-    return [out_dir / file for file in (*files, "maps.json")]
+    quantities = {name: volume.quantity for name, volume in volumes.items()}
+    with MapWriter(out_dir, volumes.grid, quantities, formats, metadata, overwrite=overwrite) as writer:
+        writer.put(0, {name: volume.values for name, volume in volumes.items()})
+        return writer.finish()
 
 
 def read_maps(out_dir: str | Path) -> VolumeSet:
@@ -130,13 +112,26 @@ def read_maps(out_dir: str | Path) -> VolumeSet:
     Raises:
         StoreError: there is no `maps.zarr`, or it is not ours.
     """
-    group, about = open_group(Path(out_dir) / "maps.zarr")
+    group, about = open_group(Path(out_dir) / ZARR_NAME)
     return get_volumes(group, Grid.from_json(about["grid"]), list(about["maps"]))
 
 
-def _about(volumes: VolumeSet, metadata: Mapping[str, Any]) -> dict[str, Any]:
-    maps = {name: summarise(volume) for name, volume in volumes.items()}
-    return {"schema": MAPS_SCHEMA, "grid": volumes.grid.to_json(), "maps": maps, "metadata": dict(metadata)}
+def read_map(out_dir: str | Path, name: str, kind: str) -> npt.NDArray[np.floating]:
+    """(i, j, k) values of one map of a directory that `MapWriter` wrote, as they are in one of its formats.
+
+    Args:
+        out_dir: the directory.
+        name: of the map.
+        kind: of `map_files.FORMATS`.
+
+    Raises:
+        StoreError: there is no such file or group.
+        Surrogate3dError: as of `read_image`.
+    """
+    if kind == "zarr":
+        group, about = open_group(Path(out_dir) / ZARR_NAME)
+        return get_volume(group, Grid.from_json(about["grid"]), name).values
+    return read_image(Path(out_dir) / (name + SUFFIX[kind]), quantity(name)).values
 
 
 def _writer(path: Path) -> Callable[[Volume, Path], None]:

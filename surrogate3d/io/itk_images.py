@@ -1,4 +1,4 @@
-"""Volumes as MetaImage and NRRD, through SimpleITK: LPS, arrays (k, j, i), direction as in `Grid`, row by row.
+"""Volumes as MetaImage and NRRD, in LPS; SimpleITK unpacks NRRD.
 
 SimpleITK takes much for granted without a word: a NRRD of unknown space is LPS to it, a missing origin is 0, units of
 length and the intensity slope of a MetaImage are passed over. The headers are therefore read here as well, from the
@@ -7,22 +7,20 @@ text: http://teem.sourceforge.net/nrrd/format.html and https://itk.org/Wiki/ITK/
 
 from __future__ import annotations
 
-import errno
 import math
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import SimpleITK
 
 from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
 from surrogate3d.grid import Grid, Quantity, Volume
 from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
 from surrogate3d.io.image_payload import GZIP, RAW, Payload
-from surrogate3d.io.metaimage import MATRIX, OFFSET, meta_header, numbers, read_meta
+from surrogate3d.io.map_file import ImageHead, write_planes
+from surrogate3d.io.metaimage import MATRIX, OFFSET, meta_head, meta_header, numbers, read_meta
 
 NRRD_SPACES = {
     "lps": "left-posterior-superior",
@@ -32,7 +30,6 @@ NRRD_SPACES = {
 """Frames of the patient, by their short names; SimpleITK turns each into LPS."""
 
 _HEADER_BYTES = 1 << 16
-_PROBE_BYTES = 1 << 20
 _NO_BRACKETS = str.maketrans("(),", "   ")
 _SPATIAL_KINDS = {"domain", "space", "none", "???"}
 _NRRD_PACKING = {"raw": RAW, "gzip": GZIP, "gz": GZIP}
@@ -50,31 +47,33 @@ _TOWARDS = {"L": (0, 1), "R": (0, -1), "P": (1, 1), "A": (1, -1), "S": (2, 1), "
 
 
 def write_itk(volume: Volume, path: Path) -> None:
-    """Write float32, compressed, with quantity and unit in the header.
-
-    Raises:
-        OSError: SimpleITK could not write; with the system's code where it is told.
-    """
-    image: Any = SimpleITK.GetImageFromArray(np.asarray(volume.values, dtype=np.float32).transpose(2, 1, 0))
-    image.SetSpacing(volume.grid.spacing_mm)
-    image.SetOrigin(volume.grid.origin_mm)
-    image.SetDirection([cosine for row in volume.grid.direction for cosine in row])
-    image.SetMetaData("quantity", volume.quantity.name)
-    image.SetMetaData("unit", volume.quantity.unit)
-    try:
-        SimpleITK.WriteImage(image, str(path), True)
-    except RuntimeError as error:
-        # ITK tells the system's reason only in words.
-        code = next((n for n in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) if os.strerror(n) in str(error)), errno.EIO)
-        if code == errno.EIO:
-            _write_more(path)  # for NRRD it does not tell the reason at all
-        raise OSError(code, f"SimpleITK cannot write: {one_line(error)}", str(path)) from error
+    """Write `.mha` or `.nrrd` as float32, compressed, with quantity and unit in the header."""
+    head = nrrd_head if path.suffix == ".nrrd" else meta_head
+    write_planes(path, head(volume.grid, volume.quantity), np.asarray(volume.values, dtype="<f4"))
 
 
-def _write_more(path: Path) -> None:
-    """Append to a file that could not be finished: if the system refuses that too, its own error says why."""
-    with path.open("ab") as stream:
-        stream.write(bytes(_PROBE_BYTES))
+def nrrd_head(grid: Grid, quantity: Quantity) -> ImageHead:
+    """What stands before the compressed float32 voxels of a NRRD, with quantity and unit as free fields."""
+    steps = (np.asarray(grid.direction, dtype=float) * grid.spacing_mm).T
+    lines = (
+        "NRRD0004",
+        "type: float",
+        "dimension: 3",
+        f"space: {NRRD_SPACES['lps']}",
+        f"sizes: {' '.join(str(n) for n in grid.shape)}",
+        f"space directions: {' '.join(_vector(step) for step in steps)}",
+        "kinds: domain domain domain",
+        "endian: little",
+        "encoding: gzip",
+        f"space origin: {_vector(grid.origin_mm)}",
+        f"quantity:={' '.join(quantity.name.split())}",
+        f"unit:={' '.join(quantity.unit.split())}",
+    )
+    return ImageHead("".join(f"{line}\n" for line in (*lines, "")).encode(), b"", GZIP)
+
+
+def _vector(values: Iterable[float]) -> str:
+    return f"({','.join(f'{value:.17g}' for value in values)})"
 
 
 def read_itk(path: Path, quantity: Quantity) -> Volume:
@@ -94,6 +93,8 @@ def read_itk(path: Path, quantity: Quantity) -> Volume:
 def _read_nrrd(header: Mapping[str, str], path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     _require_nrrd(header, path)
     _nrrd_payload(header, path).require_whole()
+    import SimpleITK  # not before it is needed: it takes long to load
+
     try:
         image: Any = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:

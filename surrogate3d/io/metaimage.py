@@ -1,4 +1,4 @@
-"""MetaImage (`.mha`, `.mhd`) read from its header and its bytes.
+"""MetaImage: `.mha` and `.mhd` read from header and bytes, `.mha` written.
 
 SimpleITK passes over header lines that it does not understand, with what follows them, takes defaults for the fields
 that it so misses, and can crash. Here every line must be a field, and defaults stand only for fields that are absent.
@@ -6,7 +6,8 @@ that it so misses, and can crash. Here every line must be a field, and defaults 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
+from surrogate3d.grid import Grid, Quantity
 from surrogate3d.io.image_payload import RAW, ZLIB, Payload
+from surrogate3d.io.map_file import SIZE_DIGITS, ImageHead
 
 MATRIX, OFFSET = ("transformmatrix", "orientation", "rotation"), ("offset", "position", "origin")
 """Names of the fields that say how the axes run, and where the first voxel is."""
@@ -33,6 +36,32 @@ _TYPES = {
     "met_float": "f4",
     "met_double": "f8",
 }
+
+
+def meta_head(grid: Grid, quantity: Quantity) -> ImageHead:
+    """What stands before the compressed float32 voxels of a `.mha`, with quantity and unit among the fields."""
+    cosines = np.asarray(grid.direction, dtype=float)
+    fields = {
+        "ObjectType": "Image",
+        "NDims": "3",
+        "BinaryData": "True",
+        "BinaryDataByteOrderMSB": "False",
+        "CompressedData": "True",
+        "CompressedDataSize": " " * SIZE_DIGITS,
+        "TransformMatrix": _words(cosines.T.ravel()),  # one axis after the other
+        "Offset": _words(grid.origin_mm),
+        "CenterOfRotation": "0 0 0",
+        "AnatomicalOrientation": _origins(cosines),
+        "ElementSpacing": _words(grid.spacing_mm),
+        "quantity": " ".join(quantity.name.split()),
+        "unit": " ".join(quantity.unit.split()),
+        "DimSize": _words(grid.shape),
+        "ElementType": "MET_FLOAT",
+        "ElementDataFile": "LOCAL",
+    }
+    plain = "".join(f"{name} = {value}\n" for name, value in fields.items()).encode()
+    size_at = plain.index(b"CompressedDataSize = ") + len(b"CompressedDataSize = ")
+    return ImageHead(plain, b"", ZLIB, size_at)
 
 
 def meta_header(path: Path) -> dict[str, str]:
@@ -116,6 +145,16 @@ def numbers(
     if found.size != count or not np.isfinite(found).all() or (whole and ((found < 1) | (found % 1 != 0)).any()):
         raise FormatError(f"{path}: expected {count} numbers in {names[0]}, found {text!r}; export it again")
     return found
+
+
+def _words(values: Iterable[float]) -> str:
+    return " ".join(f"{value:.17g}" for value in values)
+
+
+def _origins(cosines: npt.NDArray[np.float64]) -> str:
+    """Where each index axis comes from, in the letters of ITK."""
+    order = max(permutations(range(3)), key=lambda rows: sum(abs(cosines[rows[a], a]) for a in range(3)))
+    return "".join("RAI"[row] if cosines[row, axis] > 0 else "LPS"[row] for axis, row in enumerate(order))
 
 
 def _payload(header: Mapping[str, str], path: Path, n_bytes: int) -> Payload:

@@ -7,12 +7,10 @@ is why our own reader takes nibabel.
 
 from __future__ import annotations
 
-import gzip
 import math
 from pathlib import Path
 from typing import Any
 
-import nibabel
 import numpy as np
 import numpy.typing as npt
 
@@ -20,6 +18,7 @@ from surrogate3d.errors import FormatError, GeometryError, Surrogate3dError, Uns
 from surrogate3d.grid import Grid, Quantity, Volume
 from surrogate3d.io.image_grid import grid_of, one_line, scalar_values
 from surrogate3d.io.image_payload import GZIP, RAW, Payload
+from surrogate3d.io.map_file import ImageHead, write_planes
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 MAX_DISAGREEMENT_VOXELS = 0.1
@@ -39,15 +38,40 @@ def write_nifti(volume: Volume, path: Path, dtype: npt.DTypeLike = np.float32) -
     Raises:
         ValueRangeError: a value that a whole-number type does not hold.
     """
-    image = nifti_image(_stored(volume.values, np.dtype(dtype), path), volume.grid)
-    image.header["intent_name"] = volume.quantity.name.encode("ascii", "replace")[:15]
-    image.header["descrip"] = f"{volume.quantity.symbol} [{volume.quantity.unit}]".encode("ascii", "replace")[:79]
-    content = image.to_bytes()
-    path.write_bytes(gzip.compress(content, compresslevel=1, mtime=0) if path.suffix == ".gz" else content)
+    values = _stored(volume.values, np.dtype(dtype), path)
+    write_planes(path, nifti_head(volume.grid, volume.quantity, path.suffix == ".gz", values.dtype), values)
+
+
+def nifti_head(
+    grid: Grid,
+    quantity: Quantity,
+    compressed: bool,
+    dtype: npt.DTypeLike = np.float32,
+    scale: tuple[float, float] = (1.0, 0.0),
+) -> ImageHead:
+    """What stands before the voxels of a single NIfTI-1 file.
+
+    Args:
+        grid: of the image.
+        quantity: its name, symbol and unit are noted as far as they are ASCII and fit.
+        compressed: for `.nii.gz`.
+        dtype: of the voxels, little endian.
+        scale: slope and intercept by which stored numbers become values.
+    """
+    image = nifti_image(np.broadcast_to(np.zeros((), dtype), grid.shape), grid)
+    header = image.header
+    header["intent_name"] = quantity.name.encode("ascii", "replace")[:15]
+    header["descrip"] = f"{quantity.symbol} [{quantity.unit}]".encode("ascii", "replace")[:79]
+    header["scl_slope"], header["scl_inter"] = scale
+    header["magic"], header["vox_offset"] = header.single_magic, header.single_vox_offset
+    content = header.binaryblock + bytes(header.single_vox_offset - header.sizeof_hdr)
+    return ImageHead(b"", content, GZIP) if compressed else ImageHead(content, b"", RAW)
 
 
 def nifti_image(values: npt.NDArray[Any], grid: Grid) -> Any:
     """A `nibabel.Nifti1Image` of voxels on a grid, in their own type, with one affine in qform and sform."""
+    import nibabel  # not before it is needed, here and below: it takes long to load
+
     affine = LPS_TO_RAS @ grid.affine
     image: Any = nibabel.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel has no types here
     image.set_qform(affine, code=_SCANNER)
@@ -58,6 +82,8 @@ def nifti_image(values: npt.NDArray[Any], grid: Grid) -> Any:
 
 def read_nifti(path: Path, quantity: Quantity) -> Volume:
     """Read a scalar 3-D NIfTI; `scl_slope` and `scl_inter` are applied. Errors as of `images.read_image`."""
+    import nibabel
+
     try:
         image: Any = nibabel.load(path)
         _require_whole(image, path)
@@ -76,6 +102,8 @@ def read_nifti(path: Path, quantity: Quantity) -> Volume:
 
 def nifti_notes(path: Path) -> tuple[str, ...]:
     """What the header leaves to convention."""
+    import nibabel
+
     header: Any = nibabel.load(path).header
     if header.get_xyzt_units()[0] == "unknown":
         return (f"{path.name} does not say its unit of length; mm, as is usual in NIfTI, are taken",)

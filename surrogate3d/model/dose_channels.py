@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from surrogate3d.errors import GridMismatchError, QuantityError
 from surrogate3d.grid import DoseField, Field
@@ -190,6 +189,8 @@ def channels(plan: DoseLET, channel_set: ChannelSet) -> npt.NDArray[np.float32]:
 def _smooth(plan: DoseLET, values: Floats, scale: tuple[float, float]) -> Floats:
     """Gaussian filter with zeros outside; ratios of two smoothed accumulators need no edge correction."""
     sigmas = [mm / size for mm, size in zip((scale[0], scale[0], scale[1]), plan.spacing_mm, strict=True)]
+    from scipy.ndimage import gaussian_filter  # here, as it is slow to load
+
     return np.asarray(gaussian_filter(values, sigmas, mode="constant", truncate=3.0)) if any(sigmas) else values
 
 

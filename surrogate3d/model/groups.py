@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Field, Grid, SpectrumAxes
-from surrogate3d.physics.mixing import MonoTable, band_accumulators
+from surrogate3d.physics.mixing import MonoTable, band_accumulators, band_weights
 
 Floats = npt.NDArray[np.floating]
 
@@ -73,6 +73,40 @@ def field_inputs(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.fl
         tracks = turn_downstream(field.tracks, *beam).astype(np.float32)
         inputs[:, :, 1] *= np.divide(tracks, counted, out=np.zeros_like(counted), where=counted > 0)
     return inputs
+
+
+def input_weights(field: Field, tables: Sequence[MonoTable], largest: float) -> npt.NDArray[np.float64]:
+    """Weights of the linear sums (`physics.linear_sums`) that `tile_inputs` takes.
+
+    Args:
+        field: for its axes, scale and voxels.
+        tables: mono-energetic table of each cell line.
+        largest: total dose that becomes 1, Gy in the field's scale: the largest of the whole field.
+
+    Returns:
+        (species, row, bin), row being (band, 2 + 2 * line) in one axis.
+    """
+    weights = band_weights(field.spectra.axes, tables, BAND_EDGES_MEV_U)
+    rows = weights.reshape(len(weights), len(BANDS), -1, weights.shape[-1])
+    per_track = field.grid.face_area_mm2(field.beam_axis) / field.dose_scale
+    names = input_names([table.cell_line for table in tables])
+    scale = np.array([per_track if name == "tracks" else 1 / largest for name in names])
+    return np.asarray((rows * scale[:, None]).reshape(weights.shape))
+
+
+def tile_inputs(field: Field, sums: npt.NDArray[np.float32], tracks: Floats) -> npt.NDArray[np.float32]:
+    """`field_inputs` of a box of a field, in single precision, from the linear sums of its spectra.
+
+    Args:
+        field: for its beams.
+        sums: (species, row, i, j, k) by `input_weights`.
+        tracks: (i, j, k) of the box (`Field.tracks`); looked at where several beams meet.
+    """
+    inputs = sums.reshape(len(sums), len(BANDS), -1, *sums.shape[2:])
+    if len(field.beams) > 1:
+        counted = inputs[:, :, 1].sum(axis=(0, 1))
+        inputs[:, :, 1] *= np.divide(tracks, counted, out=np.zeros_like(counted), where=counted > 0)
+    return np.ascontiguousarray(turn_downstream(inputs, field.beam_axis, field.beam_sign))
 
 
 def species_sums(inputs: Floats, line: int = 0) -> npt.NDArray[np.float64]:

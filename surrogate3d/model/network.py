@@ -196,12 +196,21 @@ class KernelNetwork(nn.Module):
             return self.denoise(context, accumulators, smoothed, voxels, charge)
 
     def denoise(
-        self, context: Context, accumulators: Tensor, smoothed: Tensor, voxels: Tensor, charge: Tensor
+        self,
+        context: Context,
+        accumulators: Tensor,
+        smoothed: Tensor,
+        voxels: Tensor,
+        charge: Tensor,
+        primary: Tensor | None = None,
     ) -> Denoised:
-        """The second half of `forward`, for voxels in portions: `context` of the method, `smoothed` of `smooth_all`."""
+        """The second half of `forward`, for voxels in portions: `context` of the method, `smoothed` of `smooth_all`.
+
+        `primary` (group,) tells which group is the beam where the accumulators are a tile of the field.
+        """
         i, j, k = voxels.unbind(1)
         state = context.state[:, :, i, j, k].transpose(1, 2)  # (group, voxel, width)
-        primary = is_primary(accumulators)
+        primary = is_primary(accumulators) if primary is None else primary
         weights = self._weights(state, context.key, primary, voxels)
         pooled = pool(weights, accumulators, smoothed, voxels, self.config)  # (group, band, accumulator, voxel)
         pooled = pooled * torch.exp(self.share_factors(state, pooled[:, :, 0], primary))[:, :, None]

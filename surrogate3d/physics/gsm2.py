@@ -16,7 +16,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import gammaln, logsumexp
 
 from surrogate3d.errors import UnknownNameError, ValueRangeError
 
@@ -248,6 +247,8 @@ def log_response(m: npt.ArrayLike, parameters: Gsm2Parameters) -> Floats:
 
 def _log_poisson_average(m: Floats, parameters: Gsm2Parameters) -> Floats:
     """`log_response` of one sorted part (n,)."""
+    from scipy.special import gammaln, logsumexp  # here, as it is slow to load
+
     top = float(m.max())
     x = np.arange(int(top + 12 * np.sqrt(top)) + 30)
     log_C = log_domain_survival(len(x) - 1, parameters)

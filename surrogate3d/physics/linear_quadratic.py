@@ -156,16 +156,22 @@ def fit_linear_quadratic(
     """
     D = np.asarray(doses, dtype=float)
     E = np.asarray(effects, dtype=float)
-    w = np.broadcast_to(np.ones_like(D) if weights is None else np.asarray(weights, dtype=float), E.shape)
+    w = np.ones_like(D) if weights is None else np.asarray(weights, dtype=float)
     if D.ndim != 1 or D.size < 2 or not (D > 0).all():
         raise ValueRangeError(f"an LQ fit needs at least two positive doses in Gy, found {D.tolist()}")
-    if not (w >= 0).all() or not (w.sum(axis=-1) > 0).all():
+    used = w > 0
+    if not (w >= 0).all() or not used.any(axis=-1).all():
         raise ValueRangeError("LQ fit weights must be >= 0, with at least one positive weight for every survival curve")
-    y = np.where(w > 0, E, 0.0) / D
-    s0, s1, s2 = (np.sum(w * D**k, axis=-1) for k in range(3))
-    t0, t1 = np.sum(w * y, axis=-1), np.sum(w * y * D, axis=-1)
+    weighted = np.where(used, E, 0.0) * w
+    s0, s1, s2, t1 = w.sum(axis=-1), _sum_times(w, D), _sum_times(w, D * D), weighted.sum(axis=-1)
+    t0 = _sum_times(weighted, 1 / D)
     determinant = s0 * s2 - s1 * s1
     solvable = determinant > 1e-12 * s0 * s2
     beta = np.where(solvable, (s0 * t1 - s1 * t0) / np.where(solvable, determinant, 1.0), 0.0)
     beta = np.where(beta < 0, 0.0, beta)
     return np.asarray((t0 - beta * s1) / s0), np.asarray(beta)
+
+
+def _sum_times(values: Floats, factors: Floats) -> Floats:
+    """(..., dose) times (dose,), summed over doses."""
+    return np.asarray(np.einsum("...d,d->...", values, factors))

@@ -258,6 +258,26 @@ def band_accumulators(
         UnknownNameError: a species is not in a table.
         GridMismatchError: the leading axes of `fluence` are not those of `axes`.
     """
+    weights = band_weights(axes, tables, edges_mev_u)
+    sums = _accumulate(fluence, weights)
+    return sums.reshape(len(weights), len(edges_mev_u) + 1, -1, *fluence.shape[2:])
+
+
+def band_weights(axes: SpectrumAxes, tables: Sequence[MonoTable], edges_mev_u: Sequence[float]) -> Floats:
+    """What `band_accumulators` multiplies a fluence of 1/mm^2 in each bin with.
+
+    Args:
+        axes: species and energy bins.
+        tables: mono-energetic table of each cell line.
+        edges_mev_u: ascending energies per nucleon between the bands; a bin belongs where its energy lies.
+
+    Returns:
+        (species, row, bin), row being (band, 2 + 2 * line) in one axis: dose (Gy), fluence (1/mm^2), dose_alpha of each
+        line, then dose_sqrt_beta of each.
+
+    Raises:
+        UnknownNameError: a species is not in a table.
+    """
     per_fluence = K_GY * MM2_PER_UM2 * bin_LET(axes)
     of_lines = [table.at(axes) for table in tables]
     rows = [per_fluence, np.ones_like(per_fluence)]
@@ -265,9 +285,7 @@ def band_accumulators(
     band = np.searchsorted(np.asarray(edges_mev_u), axes.energy_mev_u, side="right")  # (species, bin)
     within = band[:, None] == np.arange(len(edges_mev_u) + 1)[:, None]  # (species, band, bin)
     weights = within[:, :, None] * np.stack(rows, axis=1)[:, None]  # (species, band, 2 + 2 * line, bin)
-    shape = weights.shape[:3]
-    sums = _accumulate(fluence, weights.reshape(shape[0], shape[1] * shape[2], -1))
-    return sums.reshape(*shape, *fluence.shape[2:])
+    return np.asarray(weights.reshape(len(weights), -1, weights.shape[-1]))
 
 
 def _weights(alpha: Floats, beta: Floats) -> Floats:

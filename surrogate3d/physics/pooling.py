@@ -8,11 +8,10 @@ weight, and neither a dose gradient nor the edge of the grid biases it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.ndimage import gaussian_filter
 
 from surrogate3d.errors import GeometryError, GridMismatchError
 from surrogate3d.grid.spectrum import SpectrumAxes
@@ -32,6 +31,9 @@ gradients of its own, so that the proton rule makes carbon worse than no pooling
 
 _TRUNCATE = 3.0
 
+Gaussian = Callable[[npt.NDArray[np.floating], tuple[float, ...]], npt.NDArray[np.floating]]
+"""Filters (..., i, j, k) by standard deviations along i, j and k, in voxels."""
+
 
 def pool_uniform(bin_dose: npt.NDArray[np.floating], sigma_voxels: float | tuple[float, float, float]) -> Floats:
     """The same Gaussian for every species and bin.
@@ -46,9 +48,8 @@ def pool_uniform(bin_dose: npt.NDArray[np.floating], sigma_voxels: float | tuple
     Returns:
         Pooled values, float64, same shape.
     """
-    lead = bin_dose.ndim - 3
     sigmas = np.broadcast_to(np.asarray(sigma_voxels, dtype=float), (3,))
-    return _gaussian(bin_dose, (0.0,) * lead + tuple(float(s) for s in sigmas))
+    return _gaussian(bin_dose, tuple(float(s) for s in sigmas))
 
 
 def pool_grouped(
@@ -74,12 +75,16 @@ def pool_grouped(
         raise GridMismatchError(
             f"bin_dose must be {(len(axes.species), axes.n_bins)} + (i, j, k), found shape {bin_dose.shape}"
         )
-    fractions = _pool_groups(bin_dose, bin_dose.sum(axis=1, dtype=float), axes.species, beam_axis, primary)
+    fractions = _pool_groups(bin_dose, bin_dose.sum(axis=1, dtype=float), axes.species, beam_axis, primary, _gaussian)
     return _divide(fractions, fractions.sum(axis=(0, 1)), 0.0)
 
 
 def pool_accumulators_grouped(
-    accumulators: npt.NDArray[np.floating], species: Sequence[str], beam_axis: int, primary: str | None = None
+    accumulators: npt.NDArray[np.floating],
+    species: Sequence[str],
+    beam_axis: int,
+    primary: str | None = None,
+    gaussian: Gaussian | None = None,
 ) -> tuple[Floats, Floats]:
     """Species-grouped pooling of what alpha and beta are made of.
 
@@ -91,6 +96,8 @@ def pool_accumulators_grouped(
         species: element symbols, in the order of the first axis.
         beam_axis: 0, 1 or 2, the axis along depth.
         primary: as for `pool_grouped`.
+        gaussian: another way to filter (..., i, j, k) by sigmas along i, j and k, such as a fast one in single
+            precision; zeros outside, its kernel ends at three sigmas.
 
     Returns:
         alpha (1/Gy) and sqrt(beta) (1/Gy), each (i, j, k); NaN where there is no dose.
@@ -103,13 +110,19 @@ def pool_accumulators_grouped(
         raise GridMismatchError(
             f"accumulators must be {(len(species), 3)} + (i, j, k), found shape {accumulators.shape}"
         )
-    pooled = _pool_groups(accumulators, accumulators[:, 0].astype(float), species, beam_axis, primary)
-    dose, dose_alpha, dose_sqrt_beta = pooled.sum(axis=0)
-    return _divide(dose_alpha, dose, np.nan), _divide(dose_sqrt_beta, dose, np.nan)
+    dose = accumulators[:, 0].astype(float) if gaussian is None else accumulators[:, 0]
+    pooled = _pool_groups(accumulators, dose, species, beam_axis, primary, gaussian or _gaussian)
+    whole, dose_alpha, dose_sqrt_beta = pooled.sum(axis=0)
+    return _divide(dose_alpha, whole, np.nan), _divide(dose_sqrt_beta, whole, np.nan)
 
 
 def _pool_groups(
-    values: npt.NDArray[np.floating], species_dose: Floats, species: Sequence[str], beam_axis: int, primary: str | None
+    values: npt.NDArray[np.floating],
+    species_dose: npt.NDArray[np.floating],
+    species: Sequence[str],
+    beam_axis: int,
+    primary: str | None,
+    gaussian: Gaussian,
 ) -> Floats:
     """pool_g(values of g) / pool_g(total) for each species g, zero where there is no dose; (species, n, i, j, k)."""
     if beam_axis not in (0, 1, 2):
@@ -121,16 +134,21 @@ def _pool_groups(
     for g, name in enumerate(species):
         lateral, depth = rule.get(name, (0.0, 0.0))
         sigmas = tuple(depth if axis == beam_axis else lateral for axis in range(3))
-        pooled[g] = _divide(_gaussian(values[g], (0.0, *sigmas)), _gaussian(total, sigmas), 0.0)
+        pooled[g] = _divide(gaussian(values[g], sigmas), gaussian(total, sigmas), 0.0)
         pooled[g][:, total <= 0] = 0.0  # a neighbour's dose is no answer for a voxel without dose
     return pooled
 
 
 def _gaussian(values: npt.NDArray[np.floating], sigmas: tuple[float, ...]) -> Floats:
+    from scipy.ndimage import gaussian_filter  # here, as it is slow to load
+
+    sigmas = (0.0,) * (values.ndim - len(sigmas)) + sigmas
     return np.asarray(gaussian_filter(values.astype(float), sigmas, mode="constant", cval=0.0, truncate=_TRUNCATE))
 
 
-def _divide(numerator: Floats, denominator: Floats, otherwise: float) -> Floats:
+def _divide(
+    numerator: npt.NDArray[np.floating], denominator: npt.NDArray[np.floating], otherwise: float
+) -> Floats:
     """Quotient of (..., i, j, k) and (i, j, k), and another value where the denominator is not positive."""
     positive = denominator > 0
     return np.where(positive, numerator / np.where(positive, denominator, 1.0), otherwise)

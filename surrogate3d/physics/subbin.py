@@ -23,7 +23,6 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.interpolate import PchipInterpolator
 
 from surrogate3d.errors import GridMismatchError, UnknownNameError, ValueRangeError
 from surrogate3d.grid.spectrum import SPECIES_A, SPECIES_Z, SpectrumAxes
@@ -100,6 +99,8 @@ def between(
     Returns:
         (wanted bin, voxel), not negative.
     """
+    from scipy.interpolate import PchipInterpolator  # here, as it is slow to load
+
     if edges[0] > 0:
         edges, fluence = np.concatenate([[0.0], edges]), np.concatenate([below, fluence])
     zero = np.zeros((1, fluence.shape[1]))

@@ -30,11 +30,7 @@ from surrogate3d.errors import (
     UnknownNameError,
 )
 from surrogate3d.grid import Grid, quantity, turned_to
-from surrogate3d.io.dicom_masks import mask_of
-from surrogate3d.io.dicom_structures import read_rtstruct, structure_named
-from surrogate3d.io.images import read_image
 from surrogate3d.physics.cell_line import CellLine, cell_line
-from surrogate3d.pipeline.dicom_files import MASKS_SCHEMA
 
 Fractions = npt.NDArray[np.float32]
 Overlap = Literal["refuse", "first"]
@@ -119,6 +115,9 @@ def fractions_of(names: Sequence[str], source: Path | None, grid: Grid, frame: s
 
 
 def _of_rtstruct(names: Sequence[str], path: Path, grid: Grid, frame: str) -> dict[str, Fractions]:
+    from surrogate3d.io.dicom_masks import mask_of  # here, as without structures no DICOM is read
+    from surrogate3d.io.dicom_structures import read_rtstruct, structure_named
+
     structures = read_rtstruct(path)
     found = {}
     for name in names:
@@ -134,6 +133,8 @@ def _of_rtstruct(names: Sequence[str], path: Path, grid: Grid, frame: str) -> di
 
 def _of_folder(names: Sequence[str], folder: Path, grid: Grid) -> dict[str, Fractions]:
     """Masks that `dicom masks` wrote."""
+    from surrogate3d.pipeline.dicom_files import MASKS_SCHEMA
+
     try:
         about = json.loads((folder / "masks.json").read_text(encoding="utf-8"))
         if about["schema"] != MASKS_SCHEMA:
@@ -161,6 +162,8 @@ def _require_known(name: str, known: Sequence[str], where: Path) -> None:
 
 def _image(path: Path, grid: Grid) -> Fractions:
     """Fractions of an image: 0 to 1, or 0 and one other value."""
+    from surrogate3d.io.images import read_image
+
     image = turned_to(read_image(path, quantity("structure")), grid)
     grid.require_same(image.grid, f"the field and the mask {path.name}")
     values = np.asarray(image.values, dtype=np.float32)

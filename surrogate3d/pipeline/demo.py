@@ -32,8 +32,9 @@ from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.physics.mixing import mono_table
 from surrogate3d.pipeline.conversion import convert
 from surrogate3d.pipeline.design import SimulationSettings, sample, simulate
+from surrogate3d.pipeline.map_output import MapOutput
 from surrogate3d.pipeline.plan_pairs import PlanPair
-from surrogate3d.pipeline.prediction import MapOutput, write_prediction
+from surrogate3d.pipeline.prediction import write_prediction
 from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 from surrogate3d.pipeline.reporting import write_validation_report
 from surrogate3d.pipeline.training import train

@@ -18,7 +18,8 @@ from surrogate3d.direct.protocol import Simulator
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Field, Volume, VolumeSet, quantity
-from surrogate3d.inference.curves import MIN_DOSE_FRACTION, CurveMap, irradiated
+from surrogate3d.inference.answerable import MIN_DOSE_FRACTION, irradiated
+from surrogate3d.inference.curves import CurveMap
 from surrogate3d.inference.maps import PRESCRIBED, Fractionation, derive_maps, wanted
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.io.images import write_maps

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import BundleError, ValueRangeError
 from surrogate3d.grid import Field, Volume, VolumeSet, quantity
-from surrogate3d.inference.curves import CurveMap, faulty, irradiated
+from surrogate3d.inference.answerable import faulty, irradiated
+from surrogate3d.inference.curves import CurveMap
 from surrogate3d.inference.maps import Fractionation, derive_maps, photon_sensitivity, wanted
 from surrogate3d.invitro.features import FEATURES, GROUPS, SCALE_OF_GROUP, SCALES, biology_features
 from surrogate3d.invitro.model import InVitroModel, InVitroPrediction

@@ -7,15 +7,16 @@ from typing import Any
 
 from surrogate3d.errors import ConfigError, UnsupportedError
 from surrogate3d.grid import Field
-from surrogate3d.inference.curves import faulty, irradiated
+from surrogate3d.inference.answerable import faulty, irradiated
 from surrogate3d.invitro.model import InVitroModel
 from surrogate3d.io.field_store import field_id, read_field
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.pipeline.invitro_maps import is_calibrated, line_doubt, predict_in_vitro
 from surrogate3d.pipeline.invitro_spectra import averaging
 from surrogate3d.pipeline.invitro_training import load_model
+from surrogate3d.pipeline.map_output import MapOutput
 from surrogate3d.pipeline.map_summary import common
-from surrogate3d.pipeline.prediction import MapOutput, Structures, write_prediction
+from surrogate3d.pipeline.prediction import Structures, write_prediction
 from surrogate3d.pipeline.predictors import Answer, MapRequest, Predictor
 
 UNEXPLAINED = "dose that the spectra do not explain is taken to act like the dose that they do explain"

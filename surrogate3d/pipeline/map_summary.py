@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,12 +51,12 @@ def value_range(values: npt.NDArray[np.floating]) -> dict[str, float]:
     return {"minimum": float(low), "median": float(median), "maximum": float(high)}
 
 
-def refused(volumes: VolumeSet, field: DoseField) -> dict[str, str]:
+def refused(made: Collection[str], field: DoseField) -> dict[str, str]:
     """Maps that were left out, each with the reason."""
     if field.prescription is not None:
         return {}
     reason = "the field has no prescription; convert with --prescribe or --dose-scale"
-    return {name: reason for name in PRESCRIBED if name not in volumes}
+    return {name: reason for name in PRESCRIBED if name not in made}
 
 
 def largest_dose_gy(field: DoseField, fractionation: Fractionation) -> float | None:

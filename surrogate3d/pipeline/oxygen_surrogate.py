@@ -17,7 +17,8 @@ import numpy.typing as npt
 
 from surrogate3d.errors import BundleError, QuantityError, ValueRangeError
 from surrogate3d.grid import Field, Volume
-from surrogate3d.inference.curves import CurveMap, faulty, irradiated
+from surrogate3d.inference.answerable import faulty, irradiated
+from surrogate3d.inference.curves import CurveMap
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.head import CLOSED_FORM
 from surrogate3d.physics.mixing import MonoTable, mono_table

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +10,13 @@ import numpy as np
 
 from surrogate3d.errors import ConfigError
 from surrogate3d.grid import VolumeSet
-from surrogate3d.io.images import write_maps
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.pipeline.cell_line_assignment import Assignment, Fractions, Overlap, fractions_of
 from surrogate3d.pipeline.cell_line_maps import CELL_LINE, cell_line_maps
-from surrogate3d.pipeline.dicom_files import grid_like
-from surrogate3d.pipeline.map_summary import largest_dose_gy, refused, value_range
+from surrogate3d.pipeline.map_output import MapOutput, MapSet, write_slabs
+from surrogate3d.pipeline.map_slabs import Slab
 from surrogate3d.pipeline.predictors import Answer, MapRequest, Predictor, predictor_by_name
-
-_PLAIN = {"interval": None, "cell_line_doubt": ""}
-"""What is said where there are neither intervals nor doubts."""
+from surrogate3d.pipeline.tiled_prediction import PLAIN, TiledMaps, summed_up, write_tiled
 
 
 @dataclass(frozen=True)
@@ -35,21 +32,6 @@ class Structures:
     assignment: Assignment
     source: Path | None = None
     overlap: Overlap = "refuse"
-
-
-@dataclass(frozen=True)
-class MapOutput:
-    """Where maps are written, and how.
-
-    Attributes:
-        folder: directory of the maps.
-        formats: of the maps, as of `io.images.write_maps`.
-        overwrite: replace older maps.
-    """
-
-    folder: Path
-    formats: tuple[str, ...] = ("nifti",)
-    overwrite: bool = False
 
 
 def predict_store(
@@ -80,6 +62,8 @@ def predict_store(
                 f"{cells.source} is given, and no structure has a cell line; name them: Tumour=HSG,Brainstem=V79,*=HSG"
             )
         return write_prediction(predictor_by_name(path, model, asked), rest, output)
+    from surrogate3d.pipeline.dicom_files import grid_like  # here, as without structures no DICOM is read
+
     grid, frame = grid_like(path)
     fractions = fractions_of([name for name, _ in structures], cells.source, grid, frame)
     predictor = predictor_by_name(path, model, asked)
@@ -90,7 +74,10 @@ def predict_store(
 
 def write_prediction(predictor: Predictor, line: CellLine, output: MapOutput) -> dict[str, Any]:
     """Predict for one cell line, write the maps, and sum up as `predict_store` does."""
-    return _written(predictor, predictor.maps(line), predictor.about(line), output)
+    if predictor.tiled is None:
+        return _written(predictor, predictor.maps(line), predictor.about(line), output)
+    (found,) = write_tiled(predictor, [TiledMaps(line, predictor.fractionation, output)])
+    return found
 
 
 def _by_structure(
@@ -124,18 +111,7 @@ def _several(lines: tuple[CellLine, ...]) -> dict[str, Any]:
 
 def _written(predictor: Predictor, found: Answer, about: dict[str, Any], output: MapOutput) -> dict[str, Any]:
     """Write the maps with what they stand under, and sum up."""
-    about = {**_PLAIN, **about}
-    files = write_maps(found.volumes, output.folder, output.formats, about, overwrite=output.overwrite)
-    return {
-        **about,
-        "files": [file.name for file in files],
-        "output": output.folder.name,
-        "seconds": found.seconds,
-        "voxels_answered": int(found.mask.sum()),
-        "voxels_out_of_domain": int(found.out_of_domain.sum()),
-        "strangest": found.strangest,
-        "voxels_with_faulty_spectrum": predictor.faulty,
-        "largest_dose_per_fraction_gy": largest_dose_gy(predictor.field, predictor.fractionation),
-        "refused": refused(found.volumes, predictor.field),
-        "ranges": {name: value_range(volume.values[found.mask]) for name, volume in found.volumes.items()},
-    }
+    maps = MapSet(tuple(found.volumes), {**PLAIN, **about}, output)
+    whole = Slab(0, found.mask, found.out_of_domain, ({n: v.values for n, v in found.volumes.items()},))
+    (tally,) = write_slabs(predictor.field.grid, lambda _: iter([whole]), [maps])
+    return summed_up(predictor, maps, replace(tally, seconds=found.seconds), found.strangest)

@@ -6,7 +6,7 @@ All of them answer alike, so that maps are written, and put together by structur
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,20 +16,24 @@ import numpy.typing as npt
 
 from surrogate3d.errors import UnknownNameError, UnsupportedError
 from surrogate3d.grid import DoseField, Field, VolumeSet
-from surrogate3d.inference.curves import faulty, irradiated
+from surrogate3d.inference.answerable import faulty, irradiated
+from surrogate3d.inference.compute import Compute
 from surrogate3d.inference.maps import Fractionation
 from surrogate3d.inference.published import PUBLICATIONS, answered, predict_published, reduced_metadata
 from surrogate3d.inference.regression import LetOnlyGiven
-from surrogate3d.io.field_store import field_id, read_dose_field, read_field
+from surrogate3d.inference.tile_predictor import TilePredictor
+from surrogate3d.io.field_store import field_id, read_dose_field
 from surrogate3d.model.bundle import Surrogate, load_bundle
 from surrogate3d.model.reduced_bundle import ReducedModel, is_reduced_bundle, load_reduced_bundle
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.pipeline.coarse_spectra import in_bins_of
 from surrogate3d.pipeline.conditions import oxygen_note, read_oxygen
-from surrogate3d.pipeline.in_memory import metadata, predict
+from surrogate3d.pipeline.in_memory import metadata, predict, table_for
+from surrogate3d.pipeline.large_fields import read_for_tiles
 from surrogate3d.pipeline.let_only import let_only_metadata, predict_let_only
 from surrogate3d.pipeline.map_summary import PredictedMaps, common
 from surrogate3d.pipeline.models import choose, resolve, shipped
+from surrogate3d.pipeline.oxygen_surrogate import trained_oxygen
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,14 @@ class MapRequest:
         names: which maps; None makes all that the field allows.
         given: what the files of a field without spectra do not say.
         oxygen: what the user says of oxygen (`conditions.read_oxygen`), for a model that was trained under it.
+        compute: on what networks run, and within what memory.
     """
 
     fractionation: Fractionation
     names: tuple[str, ...] | None = None
     given: LetOnlyGiven | None = None
     oxygen: str | None = None
+    compute: Compute | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +85,9 @@ class Predictor:
         about: what all maps for one line stand under.
         needed: (i, j, k) voxels that must have a cell line.
         faulty: irradiated voxels whose spectrum cannot explain their dose.
+        names: maps that are asked for; None for all that the field allows.
+        tiled: the same for several cell lines at once and tile by tile, where that is possible.
+        inputs: what decides the values for a cell line, besides what the maps stand under.
     """
 
     field: DoseField
@@ -87,6 +96,9 @@ class Predictor:
     about: Callable[[CellLine], dict[str, Any]]
     needed: npt.NDArray[np.bool_]
     faulty: int = 0
+    names: tuple[str, ...] | None = None
+    tiled: Callable[[Sequence[CellLine]], TilePredictor] | None = None
+    inputs: Callable[[CellLine], dict[str, Any]] | None = None
 
 
 def predictor_by_name(path: Path, model: str | None, asked: MapRequest) -> Predictor:
@@ -119,7 +131,7 @@ def predictor_by_name(path: Path, model: str | None, asked: MapRequest) -> Predi
     bundle = resolve(model)
     if is_reduced_bundle(bundle):
         return let_only_predictor(read_dose_field(path), field_id(path), load_reduced_bundle(bundle), asked)
-    return surrogate_predictor(read_field(path), field_id(path), load_bundle(bundle), asked)
+    return surrogate_predictor(read_for_tiles(path), field_id(path), load_bundle(bundle), asked)
 
 
 def surrogate_predictor(field: Field, name: str, surrogate: Surrogate, asked: MapRequest) -> Predictor:
@@ -128,6 +140,14 @@ def surrogate_predictor(field: Field, name: str, surrogate: Surrogate, asked: Ma
     oxygen = None if asked.oxygen is None else read_oxygen(asked.oxygen, field)
     field, surrogate, bins = in_bins_of(field, surrogate)
     told = bins | ({} if oxygen is None else {"oxygen": oxygen_note(oxygen)})
+    compute = asked.compute or Compute()
+
+    def tiled(lines: Sequence[CellLine]) -> TilePredictor:
+        return TilePredictor(field, surrogate, {line: table_for(surrogate, line) for line in lines}, compute=compute)
+
+    def inputs(line: CellLine) -> dict[str, Any]:
+        return {"table": table_for(surrogate, line).to_json(), "compute": compute.decides()}
+
     return Predictor(
         field,
         how,
@@ -135,6 +155,9 @@ def surrogate_predictor(field: Field, name: str, surrogate: Surrogate, asked: Ma
         lambda line: {**common(field, name, line, how), **metadata(surrogate, line), **told},
         irradiated(field) & ~bad,
         int(bad.sum()),
+        asked.names,
+        None if trained_oxygen(surrogate.card) or oxygen is not None else tiled,
+        inputs,
     )
 
 

@@ -15,7 +15,7 @@ import torch
 import surrogate3d
 from surrogate3d.errors import QuantityError, ValueRangeError
 from surrogate3d.grid import DoseField, Field
-from surrogate3d.inference.curves import MIN_DOSE_FRACTION
+from surrogate3d.inference.answerable import MIN_DOSE_FRACTION
 from surrogate3d.inference.spectrum_distance import SpectrumFeatures, field_features, spectrum_features
 from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.model.bundle import ModelCard, Surrogate

@@ -14,7 +14,8 @@ import numpy.typing as npt
 from surrogate3d.direct.task import VoxelResponse
 from surrogate3d.errors import QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import Field
-from surrogate3d.inference.curves import CurveMap, faulty, predict_curves
+from surrogate3d.inference.answerable import faulty
+from surrogate3d.inference.curves import CurveMap, predict_curves
 from surrogate3d.inference.maps import Fractionation, derive_maps, require_on_ladder
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine

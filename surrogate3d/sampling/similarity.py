@@ -15,6 +15,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from surrogate3d.sampling.nearest import nearest
+
 MAGNITUDE_WEIGHT = 0.1 / np.log(2.0)
 """Dissimilarity per unit of ln dose."""
 
@@ -43,24 +45,14 @@ def distance_to(points: FloatArray, other: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt(np.einsum("nm,nm->n", difference, difference)))
 
 
-def distance_to_nearest(points: FloatArray, chosen: FloatArray, rows_at_once: int = 4096) -> FloatArray:
+def distance_to_nearest(points: npt.NDArray[np.floating], chosen: npt.NDArray[np.floating]) -> FloatArray:
     """Distance of every point to the nearest of the chosen ones.
 
     Args:
         points: (n, m).
         chosen: (k, m); with k = 0 every distance is infinite.
-        rows_at_once: points that are compared in one go, to bound memory.
 
     Returns:
         (n,) distances.
     """
-    if len(chosen) == 0:
-        return np.full(len(points), np.inf)
-    squares = np.einsum("nm,nm->n", chosen, chosen)
-    nearest = np.empty(len(points))
-    for start in range(0, len(points), rows_at_once):
-        part = points[start : start + rows_at_once]
-        best = (squares - 2.0 * part @ chosen.T).argmin(axis=1)
-        # The winner's distance is taken from differences: the product form loses digits for near twins.
-        nearest[start : start + rows_at_once] = np.sqrt(((part - chosen[best]) ** 2).sum(axis=1))
-    return nearest
+    return nearest(points, chosen)[1] if len(chosen) else np.full(len(points), np.inf)

@@ -22,7 +22,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 
@@ -113,6 +112,8 @@ def rms_bound(errors: npt.NDArray[np.floating], noise: npt.NDArray[np.floating],
     deviation = float(squares.std(ddof=1))
     if deviation == 0 or mean == 0:
         return BoundedRms(measured, root, root)
+    from scipy import stats  # here, as it is slow to load
+
     t, skewness = float(stats.t.ppf(1 - level, n - 1)), float(np.mean(((squares - net) / squares.std()) ** 3))
     quantile = t + max(skewness, 0.0) * (2 * t**2 + 1) / (6 * math.sqrt(n))
     upper = net + mean * math.expm1(quantile * deviation / (mean * math.sqrt(n)))

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
 
 Floats = npt.NDArray[np.float64]
 
@@ -49,6 +48,8 @@ def wilson(share: float, n: int, confidence: float = CONFIDENCE) -> tuple[float,
         n: of so many, taken as independent.
         confidence: of the interval.
     """
+    from scipy.stats import norm  # here, as it is slow to load
+
     z2 = float(norm.ppf(0.5 * (1 + confidence))) ** 2
     centre = (share + 0.5 * z2 / n) / (1 + z2 / n)
     reach = np.sqrt(z2 * (share * (1 - share) / n + 0.25 * z2 / n**2)) / (1 + z2 / n)

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from surrogate3d.direct.curve import analyse, dose_at, effect_at, jackknife
+from surrogate3d.direct.curve import BLOCK, ENDPOINTS, analyse, dose_at, effect_at, fit_alpha_beta, jackknife
 from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.physics.cell_line import cell_line
 
@@ -63,3 +63,40 @@ def test_jackknife_of_a_mean_is_the_standard_error_of_the_mean():
 
 def test_one_deterministic_estimate_has_no_error():
     assert (jackknife(np.ones((1, 3))) == 0).all()
+
+
+def test_more_curves_than_a_block_are_analysed_one_by_one_all_the_same():
+    rng = np.random.default_rng(7)
+    alpha, bend = rng.uniform(0.05, 20.0, (2, BLOCK, 1)), rng.uniform(-0.01, 0.1, (2, BLOCK, 1))
+    survival = np.exp(-np.maximum(alpha * DOSES + bend * DOSES**1.9, 0.02 * DOSES))
+    together = analyse(DOSES, survival, HSG)
+    assert tuple(together) == ENDPOINTS
+    for row, n in ((0, 0), (0, BLOCK - 1), (1, 0), (1, 17), (1, BLOCK - 1)):
+        alone = analyse(DOSES, survival[row, n], HSG)
+        for name in ENDPOINTS:
+            assert together[name].shape == (2, BLOCK)
+            assert together[name][row, n] == pytest.approx(float(alone[name]), rel=1e-12)
+
+
+def test_the_fit_is_that_of_the_points_that_enter_it():
+    rng = np.random.default_rng(8)
+    effects = rng.uniform(0.1, 14.0, (300, 1)) * DOSES * rng.uniform(0.9, 1.1, (300, len(DOSES)))
+    alpha, beta = fit_alpha_beta(DOSES, effects)
+    for n, effect in enumerate(effects):
+        use = (np.exp(-effect) > 1e-3) & (DOSES <= 3.0)
+        use[0] = True
+        design = np.stack([np.ones(use.sum()), DOSES[use]], axis=1) * np.sqrt(DOSES[use])[:, None]
+        fitted = np.linalg.lstsq(design, effect[use] / DOSES[use] * np.sqrt(DOSES[use]), rcond=None)[0]
+        if use.sum() == 1 or fitted[1] < 0:
+            fitted = (effect[use].sum() / DOSES[use].sum(), 0.0)
+        assert (alpha[n], beta[n]) == (pytest.approx(fitted[0], rel=1e-9), pytest.approx(fitted[1], rel=1e-6, abs=1e-9))
+
+
+def test_a_ladder_without_low_doses_still_has_a_fit():
+    doses = np.array([4.0, 5.0, 6.0])
+    alpha, beta = fit_alpha_beta(doses, 0.4 * doses + 0.05 * doses**2)
+    assert (float(alpha), float(beta)) == (pytest.approx(0.6), 0.0)  # the lowest dose alone: alpha + 4 beta
+
+
+def test_no_curves_have_no_endpoints():
+    assert all(values.shape == (0,) for values in analyse(DOSES, np.empty((0, len(DOSES))), HSG).values())

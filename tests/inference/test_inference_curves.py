@@ -11,7 +11,6 @@ from surrogate3d.direct.task import DOSE_LADDER
 from surrogate3d.errors import BundleError, QuantityError, UnknownNameError, ValueRangeError
 from surrogate3d.grid import Beam, SpectrumAxes, Volume, VolumeSet, quantity
 from surrogate3d.grid.regions import region_names, regions
-from surrogate3d.inference import curves
 from surrogate3d.inference.calibration import Calibration
 from surrogate3d.inference.curves import predict_curves
 from surrogate3d.inference.domain import SEVERAL_BEAMS, UNKNOWN_BEAM
@@ -117,11 +116,6 @@ def test_a_spectrum_that_cannot_explain_its_dose_gets_no_answer(surrogate, found
     assert not masked.mask[i, j, k]
     kept = masked.mask[found.mask]
     np.testing.assert_allclose(masked.effect, found.effect[kept], rtol=1e-6)
-
-
-def test_portions_do_not_show(surrogate, found, monkeypatch):
-    monkeypatch.setattr(curves, "_PORTION", 37)
-    np.testing.assert_allclose(predict_curves(FIELD, surrogate, LINE).effect, found.effect, rtol=1e-5)
 
 
 def test_the_ensemble_is_the_mean_and_its_spread_is_added_to_the_deviation(surrogate, found):

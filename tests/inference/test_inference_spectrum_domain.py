@@ -110,6 +110,20 @@ def test_what_differs_most_is_named():
     assert DOMAIN.strangest(other, np.zeros(SHAPE, dtype=bool)) == ""
 
 
+def test_what_differs_most_is_named_from_samples_of_several_tiles():
+    # Points that are prototypes but for one number: of H in one tile, and of He, by less in sum, in another.
+    points = DOMAIN.prototypes[:3]
+    first, second = points.copy(), points.copy()
+    first[:, 20] += 0.03
+    second[:, 50] -= 0.02
+    tiles = [SpectrumFeatures(("H", "He"), part, np.zeros(3)) for part in (first, second)]
+    assert DOMAIN.strangest_of(tiles) == "H"
+    assert DOMAIN.strangest_of(tiles[1:]) == "He"
+    assert DOMAIN.strangest_of([*tiles, tiles[1], tiles[1]]) == "He"
+    assert DOMAIN.strangest_of([]) == ""
+    assert DOMAIN.strangest_of([SpectrumFeatures(("H", "He"), points[:0], np.zeros(0))]) == ""
+
+
 def test_a_strange_spot_is_found_and_the_planes_around_it_are_not():
     # As wide as the pooling: a single voxel is seen with its neighbours across the beam.
     field = run(400.0, 16)

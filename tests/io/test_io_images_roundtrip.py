@@ -1,5 +1,6 @@
 """Where a voxel is in the patient, by readers that are not ours, on grids that are asymmetric in every respect."""
 
+import gzip
 import itertools
 import re
 import zlib
@@ -11,8 +12,9 @@ import pytest
 import SimpleITK
 
 from surrogate3d.errors import FormatError, GeometryError, UnsupportedError
-from surrogate3d.grid import Grid, Volume, quantity
+from surrogate3d.grid import Grid, Quantity, Volume, quantity
 from surrogate3d.io.images import image_notes, read_image, write_image
+from surrogate3d.io.nifti import nifti_image, write_nifti
 
 RBE = quantity("RBE")
 SHAPE, SPACING, ORIGIN = (5, 3, 4), (1.5, 2.0, 2.5), (-30.0, 7.0, 101.0)
@@ -265,3 +267,49 @@ def test_a_nifti_without_unit_is_taken_in_mm_and_noted(tmp_path):
     assert "does not say its unit" in image_notes(path)[0]
     with pytest.raises(UnsupportedError, match="lengths are in meter"):
         read_image(nifti(tmp_path, np.eye(4), np.eye(4), "meter"), RBE)
+
+
+@pytest.mark.parametrize("kind", ["float32", "int16", "uint8"])
+def test_a_nifti_is_to_the_byte_what_nibabel_writes(volume, kind, tmp_path):
+    """Whole numbers, so that every type holds them."""
+    values = np.random.default_rng(1).integers(0, 200, volume.grid.shape).astype(np.float64)
+    write_nifti(Volume(volume.grid, values, RBE), tmp_path / "a.nii", np.dtype(kind))
+    write_nifti(Volume(volume.grid, values, RBE), tmp_path / "a.nii.gz", np.dtype(kind))
+    image = nifti_image(values.astype(kind), volume.grid)
+    image.header["intent_name"], image.header["descrip"] = b"RBE", b"RBE [1]"
+    assert (tmp_path / "a.nii").read_bytes() == image.to_bytes()
+    assert gzip.decompress((tmp_path / "a.nii.gz").read_bytes()) == image.to_bytes()
+
+
+def header_of(path):
+    lines = path.read_bytes().split(b"ElementDataFile")[0].decode().splitlines()
+    return {name.strip(): value.strip() for name, value in (line.split(" = ") for line in lines)}
+
+
+@pytest.mark.parametrize("angles", [(0, 0, 0), (10, 20, 30), (100, -20, 170), (0, 0, 90), (-90, 0, 10)])
+def test_a_metaimage_has_the_header_that_itk_writes(angles, tmp_path):
+    direction = turned(*angles).round(12) + 0.0
+    grid = Grid((4, 3, 2), (1 / 3, 2.0, 1.1), (1e3 / 7, -1e-3 / 7, 0.0), tuple(map(tuple, direction.tolist())))
+    values = np.random.default_rng(1).random(grid.shape).astype(np.float32)
+    write_image(Volume(grid, values, RBE), tmp_path / "own.mha")
+    image = SimpleITK.GetImageFromArray(values.transpose(2, 1, 0))
+    image.SetSpacing(grid.spacing_mm)
+    image.SetOrigin(grid.origin_mm)
+    image.SetDirection(direction.ravel().tolist())
+    image.SetMetaData("quantity", "RBE")
+    image.SetMetaData("unit", "1")
+    SimpleITK.WriteImage(image, str(tmp_path / "itk.mha"), True)
+    own, itk = header_of(tmp_path / "own.mha"), header_of(tmp_path / "itk.mha")
+    data = (tmp_path / "own.mha").read_bytes().split(b"LOCAL\n", 1)[1]
+    assert int(own.pop("CompressedDataSize")) == len(data)
+    itk.pop("CompressedDataSize")
+    assert own == itk
+
+
+def test_a_line_break_in_a_unit_does_not_end_a_header(volume, tmp_path):
+    odd = Quantity("a\nb", "q", "1\n\nDimSize = 1 1 1", "odd")
+    for name in ("a.mha", "a.nrrd"):
+        write_image(Volume(volume.grid, volume.values, odd), tmp_path / name)
+        np.testing.assert_array_equal(read_image(tmp_path / name, RBE).values, volume.values)
+        image = SimpleITK.ReadImage(str(tmp_path / name))
+        assert image.GetMetaData("unit") == "1 DimSize = 1 1 1"

@@ -12,7 +12,9 @@ from surrogate3d.model.channels import (
     CONTEXT_SCALES,
     FILTERS,
     Filter,
+    Whole,
     channel_names,
+    channel_reach,
     channels,
     is_primary,
     reach,
@@ -139,3 +141,40 @@ def test_the_far_end_of_the_grid_is_no_neighbour(padding, end):
     padded = channels(torch.nn.functional.pad(inputs, padding), ALPHA_X, CHARGE)
     found = padded[..., padding[0] : padding[0] + inputs.shape[-1]]
     torch.testing.assert_close(found[..., end], channels(inputs, ALPHA_X, CHARGE)[..., end], rtol=1e-5, atol=1e-5)
+
+
+def test_a_tile_that_is_told_of_the_whole_has_its_channels():
+    """Exactly as far from its cut faces as `channel_reach` says, and not one voxel nearer."""
+    inputs = inputs_of(make_field(seed=1, shape=(30, 8, 14)))
+    lateral, depth = channel_reach()
+    assert (lateral, depth) == (9, 3)
+    whole, expected = Whole.of(inputs), channels(inputs, ALPHA_X, CHARGE)
+    tile = channels(inputs[..., 3:27, :, 1:], ALPHA_X, CHARGE, whole)
+    kept = (..., slice(3 + lateral, 27 - lateral), slice(None), slice(1 + depth, None))
+    found = tile[..., lateral:-lateral, :, depth:]
+    torch.testing.assert_close(found, expected[kept], rtol=1e-5, atol=1e-5)
+    apart = (tile - expected[..., 3:27, :, 1:]).abs().amax(dim=(0, 1))
+    assert float(apart[lateral - 1, :, depth:].max()) > 1e-4
+    assert float(apart[lateral:-lateral, :, depth - 1].max()) > 1e-4
+
+
+def test_the_whole_is_what_the_channels_find_by_themselves():
+    inputs = inputs_of(make_field(seed=1))
+    whole = Whole.of(inputs)
+    dose = inputs[:, :, 0].double().sum(dim=(0, 1)).numpy()
+    assert whole.primary.tolist() == [True, False]
+    assert float(whole.peak) == pytest.approx(gaussian_filter(dose, 0.5, mode="constant", truncate=3.0).max(), rel=1e-6)
+    alone = channels(inputs, ALPHA_X, CHARGE)
+    for known in (whole, Whole(whole.primary, float(whole.peak))):
+        assert torch.equal(channels(inputs, ALPHA_X, CHARGE, known), alone)
+
+
+def test_the_whole_decides_which_group_is_the_primary_and_how_high_the_dose_is():
+    inputs = inputs_of(make_field(seed=1))
+    whole = Whole(torch.tensor([False, True]), 2 * float(Whole.of(inputs).peak))
+    told, alone = channels(inputs, ALPHA_X, CHARGE, whole), channels(inputs, ALPHA_X, CHARGE)
+    names = channel_names()
+    assert told[:, names.index("is_primary"), 0, 0, 0].tolist() == [0.0, 1.0]
+    height = names.index("log_dose_relative")
+    inside = alone[:, height] > np.log(1e-3) + 1
+    torch.testing.assert_close(told[:, height][inside], alone[:, height][inside] - np.log(2.0))

@@ -128,3 +128,22 @@ def test_single_weighted_dose_gives_alpha_alone() -> None:
 def test_impossible_fits_are_refused(doses: list[float], weights: list[float] | None) -> None:
     with pytest.raises(ValueRangeError):
         lq.fit_linear_quadratic(doses, np.ones(len(doses)), weights)
+
+
+def test_weights_of_all_curves_together_are_those_of_every_curve() -> None:
+    rng = np.random.default_rng(6)
+    doses, weights = np.array([0.25, 0.5, 1, 2, 3.0]), np.array([0.0, 0.5, 1.0, 2.0, 3.0])
+    effects = lq.effect(doses, 0.4, 0.06) * rng.normal(1, 0.05, (3, 20, 5))
+    effects[..., 0] = np.inf  # of weight 0
+    together = lq.fit_linear_quadratic(doses, effects, weights)
+    each = lq.fit_linear_quadratic(doses, effects, np.tile(weights, (3, 20, 1)))
+    assert together[0].shape == together[1].shape == (3, 20)
+    np.testing.assert_allclose(together, each, rtol=1e-12, atol=1e-14)
+
+
+def test_a_fit_does_not_depend_on_how_curves_lie_in_memory() -> None:
+    rng = np.random.default_rng(7)
+    doses = np.array([0.25, 0.5, 0.75, 1, 1.5, 2, 2.5, 3.0])
+    effects = lq.effect(doses, 0.4, 0.06) * rng.normal(1, 0.05, (50, 8))
+    rows, columns = (lq.fit_linear_quadratic(doses, order(effects)) for order in (np.array, np.asfortranarray))
+    np.testing.assert_allclose(rows, columns, rtol=1e-10, atol=1e-12)

@@ -27,7 +27,8 @@ from surrogate3d.physics.cell_line import cell_line
 from surrogate3d.pipeline.cell_line_assignment import Assignment, fractions_of, line_numbers, parse_assignment
 from surrogate3d.pipeline.cell_line_maps import cell_line_maps, together
 from surrogate3d.pipeline.dicom_files import masks
-from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store, write_prediction
+from surrogate3d.pipeline.map_output import MapOutput
+from surrogate3d.pipeline.prediction import Structures, predict_store, write_prediction
 from surrogate3d.pipeline.predictors import MapRequest, predictor_by_name
 
 HSG, V79 = cell_line("HSG"), cell_line("V79")

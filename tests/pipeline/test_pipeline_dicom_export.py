@@ -18,7 +18,8 @@ from surrogate3d.io.dicom_write import RtDoseOptions
 from surrogate3d.io.field_store import field_id, read_field, write_field
 from surrogate3d.io.images import read_image, write_image
 from surrogate3d.pipeline.dicom_export import comment, export_dose
-from surrogate3d.pipeline.prediction import MapOutput, write_prediction
+from surrogate3d.pipeline.map_output import MapOutput
+from surrogate3d.pipeline.prediction import write_prediction
 from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 
 FIELD = make_field(seed=5)

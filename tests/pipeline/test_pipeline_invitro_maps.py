@@ -43,7 +43,8 @@ from surrogate3d.pipeline.invitro_maps import (
     voxel_answers,
 )
 from surrogate3d.pipeline.invitro_prediction import in_vitro_metadata, predict_in_vitro_store
-from surrogate3d.pipeline.prediction import MapOutput, Structures
+from surrogate3d.pipeline.map_output import MapOutput
+from surrogate3d.pipeline.prediction import Structures
 from surrogate3d.pipeline.predictors import MapRequest
 
 V79 = cell_line("V79")

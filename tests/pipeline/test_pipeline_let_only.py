@@ -34,9 +34,10 @@ from surrogate3d.pipeline.let_only_errors import (
     without_spectra,
 )
 from surrogate3d.pipeline.let_only_training import LetOnlyPlan, train_let_only
+from surrogate3d.pipeline.map_output import MapOutput
 from surrogate3d.pipeline.models import resolve
 from surrogate3d.pipeline.plan_pairs import TrainingLine
-from surrogate3d.pipeline.prediction import MapOutput, write_prediction
+from surrogate3d.pipeline.prediction import write_prediction
 from surrogate3d.pipeline.predictors import MapRequest, let_only_predictor
 from surrogate3d.training.regression import LetOnlyConfig
 

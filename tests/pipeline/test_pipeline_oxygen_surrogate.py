@@ -8,7 +8,8 @@ from synthetic import LINE, TABLE, lq_response, make_field
 
 from surrogate3d.errors import BundleError, GridMismatchError, QuantityError, ValueRangeError
 from surrogate3d.grid import Grid, Volume
-from surrogate3d.inference.curves import irradiated, predict_curves
+from surrogate3d.inference.answerable import irradiated
+from surrogate3d.inference.curves import predict_curves
 from surrogate3d.model.bundle import load_bundle, save_bundle
 from surrogate3d.physics.oxygen import AIR_MMHG
 from surrogate3d.physics.oxygen_mixing import OxygenTables, mixed_under

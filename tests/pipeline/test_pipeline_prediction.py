@@ -24,8 +24,9 @@ from surrogate3d.model.bundle import save_bundle
 from surrogate3d.physics.rbe import wedenberg
 from surrogate3d.pipeline.cell_line_assignment import Assignment
 from surrogate3d.pipeline.in_memory import metadata, predict
+from surrogate3d.pipeline.map_output import MapOutput
 from surrogate3d.pipeline.map_summary import refused
-from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store, write_prediction
+from surrogate3d.pipeline.prediction import Structures, predict_store, write_prediction
 from surrogate3d.pipeline.predictors import MapRequest, published_predictor, surrogate_predictor
 
 FIELD = make_field(seed=5)

@@ -25,7 +25,8 @@ from surrogate3d.pipeline.cell_line_assignment import parse_assignment
 from surrogate3d.pipeline.conversion import info
 from surrogate3d.pipeline.dicom_files import masks
 from surrogate3d.pipeline.fields import combine_stores, crop_store, resample_store
-from surrogate3d.pipeline.prediction import MapOutput, Structures, predict_store
+from surrogate3d.pipeline.map_output import MapOutput
+from surrogate3d.pipeline.prediction import Structures, predict_store
 from surrogate3d.pipeline.predictors import MapRequest
 from surrogate3d.pipeline.reduced import PlanFacts, convert_reduced, definition_of
 

@@ -41,7 +41,7 @@ def test_nearest_equals_its_slow_twin():
     points = rng.random((57, 6))
     chosen = rng.random((9, 6))
     slow = [min(np.linalg.norm(p - c) for c in chosen) for p in points]
-    assert np.allclose(distance_to_nearest(points, chosen, rows_at_once=10), slow)
+    assert np.allclose(distance_to_nearest(points, chosen), slow)
     assert np.isinf(distance_to_nearest(points, chosen[:0])).all()
 
 
