@@ -32,5 +32,5 @@ clean:
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(PIP) --editable '.[test,lint,cluster,invitro,response]'
+	$(PIP) --editable '.[test,lint,cluster,invitro,response,export,xarray]'
 	@touch $@

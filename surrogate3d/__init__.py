@@ -1,7 +1,7 @@
 """surrogate3d: whole-volume cell survival and RBE from TOPAS radiation fields.
 
 The product in a dozen names, each loaded when it is first used: `convert`, `info`, `read_field`, `sample`, `simulate`,
-`PlanPair`, `train`, `load_bundle`, `predict`, `validate`, `cell_line`, `run_demo`.
+`PlanPair`, `train`, `load_bundle`, `predict`, `Surrogate`, `validate`, `cell_line`, `run_demo`.
 """
 
 from importlib import import_module
@@ -17,6 +17,7 @@ _HOMES = {
     "train": "surrogate3d.pipeline.training",
     "load_bundle": "surrogate3d.model.bundle",
     "predict": "surrogate3d.pipeline.in_memory",
+    "Surrogate": "surrogate3d.pipeline.surrogate",
     "validate": "surrogate3d.pipeline.validation",
     "cell_line": "surrogate3d.physics.cell_line",
     "run_demo": "surrogate3d.pipeline.demo",

@@ -100,6 +100,9 @@ def predict(
     ] = 1.5,
     workers: Workers = 0,
     scheduler: Scheduler = "",
+    dtype: Annotated[
+        str, typer.Option(help="Of voxels in NIfTI: float32, or int16 with a scale, and 0 where there is no answer.")
+    ] = "float32",
     resume: Annotated[
         bool, typer.Option("--resume", help="Leave complete maps, and go on with those that were interrupted.")
     ] = False,
@@ -121,16 +124,21 @@ def predict(
     from surrogate3d.inference.compute import compute_of
     from surrogate3d.inference.maps import fractionations_of
     from surrogate3d.inference.regression import LetOnlyGiven
+    from surrogate3d.model.freed_memory import keep_freed_memory
     from surrogate3d.pipeline.cell_line_assignment import parse_assignment
-    from surrogate3d.pipeline.map_output import MapOutput
+    from surrogate3d.pipeline.map_output import map_output
     from surrogate3d.pipeline.prediction import Structures, predict_store
     from surrogate3d.pipeline.predictors import MapRequest
 
     if not resume:
         require_free(output, overwrite)
+    keep_freed_memory()
     hows, names = fractionations_of(fraction_doses, fractions or [1]), words(maps) if maps else None
     let, on = LetOnlyGiven(radiation, accept_let), compute_of(device, precision, memory)
-    asked, written = MapRequest(hows[0], names, let, oxygen, on), MapOutput(output, words(formats), overwrite, resume)
+    asked, written = (
+        MapRequest(hows[0], names, let, oxygen, on),
+        map_output(output, words(formats), overwrite, resume, dtype),
+    )
     if len(fields) * len(lines) * len(hows) > 1 or workers or scheduler:
         from surrogate3d.pipeline.design import engine
         from surrogate3d.pipeline.many_predictions import order_of, predict_plans

@@ -20,10 +20,10 @@ import hashlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from surrogate3d.direct.campaign import Told
 from surrogate3d.direct.campaign_work import Job, Receipt, Work, simulate_batch
@@ -32,6 +32,9 @@ from surrogate3d.errors import StoreError, Surrogate3dError, UnsupportedError
 
 if TYPE_CHECKING:
     from distributed import Client, Future
+
+Given = TypeVar("Given")
+Done = TypeVar("Done")
 
 _BATCH_S = 7.0  # aim: long beside Dask's milliseconds, short beside what a kill may cost
 _LEAST_S = 1.0  # near the end
@@ -108,13 +111,29 @@ class DaskEngine:
             StoreError: the scheduler cannot be reached or is lost, or parts cannot be written or seen.
         """
         if works:
-            with _quiet(), self.client() as client, _scheduler_watched():
+            with _quiet(), self._client() as client, _scheduler_watched():
                 at_once = self.batch or getattr(job.backend, "voxels_at_once", 0)
                 _Handout(client, works, job, ledger, at_once).run(told)
 
+    def each(self, do: Callable[[Given], Done], jobs: Sequence[Given]) -> Iterator[Done]:
+        """What independent jobs give, in the order in which they end; a job whose worker dies is done again.
+
+        Args:
+            do: a function that workers can import, and that does no harm when it is done twice.
+            jobs: its arguments, plain data.
+
+        Raises:
+            StoreError: the scheduler cannot be reached.
+        """
+        from distributed import as_completed
+
+        with _quiet(), self._client() as client:
+            futures = [client.submit(do, job, pure=False) for job in jobs]
+            for future in as_completed(futures, loop=client.loop):
+                yield future.result()
+
     @contextmanager
-    def client(self) -> Iterator[Client]:
-        """A client of the cluster, which ends with the block if it was started here."""
+    def _client(self) -> Iterator[Client]:
         from distributed import Client, LocalCluster
 
         if self.scheduler:

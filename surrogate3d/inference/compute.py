@@ -26,7 +26,7 @@ class Compute:
     """
 
     device: Device = "auto"
-    precision: Precision = "auto"
+    precision: Precision = "float32"
     memory_bytes: int = 1_500_000_000
 
     def decides(self) -> dict[str, str]:

@@ -14,7 +14,7 @@ from surrogate3d.inference.compute import Compute, Precision
 from surrogate3d.inference.tiles import Box
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.model.channels import Whole, channels
-from surrogate3d.model.context import fast_contexts, fastest_precision
+from surrogate3d.model.context import contexts_in_turn, fastest_precision
 from surrogate3d.model.denormals import without_denormals
 from surrogate3d.model.fused import FusedField, FusedNetwork
 from surrogate3d.model.network import smooth_all
@@ -88,30 +88,28 @@ class TileNetworks:
         return [_ensemble(members) for members in answers]
 
     def _by_kernels(self, tile: TileInputs, lines: Mapping[CellLine, int]) -> list[list[_Member]]:
-        whole = Whole(torch.from_numpy(tile.primary), tile.peak)
-        contexts = fast_contexts(
+        asked = np.zeros(tile.sums.shape[3:], dtype=bool)
+        asked[tuple(tile.voxels.T)] = True
+        config = self.surrogate.networks[0].config
+        fields = {line: FusedField(tile.of_line(place), config, asked) for line, place in lines.items()}
+        found: dict[CellLine, list[_Member]] = {line: [] for line in lines}
+        contexts = contexts_in_turn(
             self.surrogate.networks,
             torch.from_numpy(tile.sums),
             torch.tensor(self.surrogate.guide_alpha_x),
             torch.from_numpy(tile.charge),
-            whole,
+            Whole(torch.from_numpy(tile.primary), tile.peak),
             tile.core,
             self._precision,
         )
-        asked = np.zeros(tile.sums.shape[3:], dtype=bool)
-        asked[tuple(tile.voxels.T)] = True
-        found = []
-        for line, place in lines.items():
-            field = FusedField(tile.of_line(place), self.surrogate.networks[0].config, asked)
-            photon = (line.alpha_x, line.beta_x**0.5)
-            answers = [
-                network.answer(
+        for network, context in zip(self._fused, contexts, strict=True):
+            for line, field in fields.items():
+                photon = (line.alpha_x, line.beta_x**0.5)
+                told = network.answer(
                     field, context, tile.voxels, tile.primary, tile.charge, photon, self._doses, tile.conditions
                 )
-                for network, context in zip(self._fused, contexts, strict=True)
-            ]
-            found.append([_Member(each.effect, each.log_std, each.log_correction) for each in answers])
-        return found
+                found[line].append(_Member(told.effect, told.log_std, told.log_correction))
+        return list(found.values())
 
     def _by_torch(self, tile: TileInputs, lines: Mapping[CellLine, int]) -> list[list[_Member]]:
         sums, charge, primary, voxels = (

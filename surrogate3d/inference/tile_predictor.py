@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,20 +21,18 @@ from surrogate3d.inference.domain import require_fit, unknown_because
 from surrogate3d.inference.spectrum_distance import SpectrumFeatures, features_of_sums
 from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.inference.spectrum_sums import REACH as DOMAIN_REACH
-from surrogate3d.inference.spectrum_sums import node_weights
 from surrogate3d.inference.steady_regions import steady_masks
-from surrogate3d.inference.survey import survey
 from surrogate3d.inference.table_answers import REACH as TABLE_REACH
 from surrogate3d.inference.table_answers import alone, grouped
 from surrogate3d.inference.tile_networks import TileInputs, TileNetworks, Told
-from surrogate3d.inference.tiles import Tile, tiles
+from surrogate3d.inference.tile_reader import TileReader, TileSums
+from surrogate3d.inference.tiles import Tile, grown, halved, tiles
 from surrogate3d.inference.turned import Turn
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import NEAR, smooth
 from surrogate3d.model.context import network_reach
-from surrogate3d.model.groups import input_weights, tile_inputs
+from surrogate3d.model.groups import tile_inputs
 from surrogate3d.physics.cell_line import CellLine
-from surrogate3d.physics.linear_sums import linear_sums
 from surrogate3d.physics.mixing import MonoTable
 
 Floats = npt.NDArray[np.float64]
@@ -77,6 +76,15 @@ class TileAnswer:
     lines: Mapping[CellLine, LineAnswer]
 
 
+class _Judged(NamedTuple):
+    """Attributes as of `TileAnswer`."""
+
+    voxels: npt.NDArray[np.int64]
+    score: Floats
+    outside: npt.NDArray[np.bool_]
+    strange: SpectrumFeatures | None
+
+
 class TilePredictor:
     """A model made ready for a field.
 
@@ -110,28 +118,30 @@ class TilePredictor:
             BundleError, QuantityError, ValueRangeError: as of `curves.predict_curves`.
         """
         compute = compute or Compute()
-        self.field, self.survey = field, survey(field)
+        self.field, self._surrogate, self._species = field, surrogate, field.spectra.axes.species
+        self._turn = Turn(field.beam_axis, field.beam_sign)
+        lateral, depth = np.max([network_reach(surrogate.networks[0].config), DOMAIN_REACH, (TABLE_REACH,) * 2], axis=0)
+        self._reach = self._turn.reach(int(lateral), int(depth))
+        self._most_voxels = compute.most_voxels(len(self._species))
+        self._tables, self._places = _unique(surrogate, tables)
+        asked = irradiated(field, min_dose_fraction) & ~faulty(field)
+        self._reader = TileReader(field, self._tables, self.tiles_of(asked))
+        self.survey = self._reader.survey
         for line, table in tables.items():
             require_fit(field, surrogate.card, line, self.survey.tracks)
             if table.cell_line != line.name:
                 raise QuantityError(f"expected the table of the cell line {line.name}, found that of {table.cell_line}")
-        self.mask = irradiated(field, min_dose_fraction) & self.survey.filled & ~faulty(field)
+        self.mask = asked & self.survey.filled
         if not self.mask.any():
             raise ValueRangeError("no voxel of the field has enough dose and a spectrum; there is nothing to predict")
-        self._species = field.spectra.axes.species
-        self._surrogate, self._networks = surrogate, TileNetworks(surrogate, compute)
-        self._turn = Turn(field.beam_axis, field.beam_sign)
+        self.tiles = self.tiles_of(asked)
+        self._networks = TileNetworks(surrogate, compute)
         self._conditions = _conditions(surrogate.card, conditions, field.several_directions)
-        self._tables, self._places = _unique(surrogate, tables)
         self._domain = SpectrumDomain.from_arrays(surrogate.domain)
         self.unknown = unknown_because(field, surrogate.card.primaries, self._species[self.survey.primary])
         self._regions = steady_masks(field, self.survey.tracks)
         self._largest = float(self.survey.dose.max())
         self._peak = float(smooth(torch.from_numpy(self.survey.dose / np.float32(self._largest)), NEAR).amax())
-        lateral, depth = np.max([network_reach(surrogate.networks[0].config), DOMAIN_REACH, (TABLE_REACH,) * 2], axis=0)
-        self._reach = self._turn.reach(int(lateral), int(depth))
-        self._most_voxels = compute.most_voxels(len(self._species))
-        self.tiles = self.tiles_of(self.mask)
 
     def tiles_of(self, mask: npt.NDArray[np.bool_]) -> tuple[Tile, ...]:
         """Tiles that answer all voxels of a mask, and perhaps more."""
@@ -145,31 +155,40 @@ class TilePredictor:
     def answers(self, tiles: Sequence[Tile]) -> Iterator[TileAnswer]:
         """Answer tiles in their order; the spectra of the next one are read while one is answered."""
         with ThreadPoolExecutor(1) as reader:
-            coming = [reader.submit(self._sums, tile) for tile in tiles[:1]]
+            coming = [reader.submit(self._reader.sums, tile) for tile in tiles[:1]]
             for number, tile in enumerate(tiles):
                 sums = coming.pop().result()
-                coming = [reader.submit(self._sums, following) for following in tiles[number + 1 : number + 2]]
-                yield self._answer(tile, *sums)
+                coming = [reader.submit(self._reader.sums, following) for following in tiles[number + 1 : number + 2]]
+                try:
+                    yield self._answered(tile, sums)
+                except (MemoryError, torch.OutOfMemoryError):
+                    halves = self._halves(tile)
+                    if halves == [tile]:
+                        raise
+                    yield from self.answers(halves)
 
-    def _answer(self, tile: Tile, sums: Single, nodes: Single) -> TileAnswer:
-        """The voxels of the tile's core that are in the mask, from the sums of its spectra."""
-        asked = np.argwhere(self.mask[tile.core])
-        voxels = asked + [side.start for side in tile.core]
-        known = np.zeros(nodes.shape[2:], dtype=bool)
-        known[tile.inner] = self.mask[tile.core]
-        score, outside, strange = self._judged(nodes, known, tile)
-        seen = self._seen(tile, sums, voxels)
-        at = tuple(voxels.T)
+    def _answered(self, tile: Tile, sums: TileSums) -> TileAnswer:
+        """The voxels of a tile's core that are in the mask; the room of the sums is given back to the networks."""
+        judged, seen = self._judged(tile, sums), self._seen(tile, sums.inputs)
+        sums.clear()
+        return self._answer(judged, seen)
+
+    def _halves(self, tile: Tile) -> list[Tile]:
+        """The tile cut across its longest side, as far as there is something to answer."""
+        halves = [Tile(core, grown(core, self._reach, self.mask.shape)) for core in halved(tile.core)]
+        return [half for half in halves if self.mask[half.core].any()]
+
+    def _answer(self, judged: _Judged, seen: TileInputs) -> TileAnswer:
+        """What the networks say of the voxels."""
+        at = tuple(judged.voxels.T)
         names = region_names({name: mask[at] for name, mask in self._regions.items()}) if self._regions else ""
-        regions = np.broadcast_to(np.asarray(names), len(voxels))
-        lines = {}
+        regions = np.broadcast_to(np.asarray(names), len(judged.voxels))
+        calibration, lines = self._surrogate.card.calibration, {}
         for (line, place), told in zip(self._places.items(), self._networks.told(seen, self._places), strict=True):
-            told, least = self._with_table(told, seen.of_line(place), seen.voxels, outside)
-            std, width = whole_answer(
-                self._surrogate.card.calibration, told.std, self.survey.tracks[at], regions, least
-            )
+            told, least = self._with_table(told, seen.of_line(place), seen.voxels, judged.outside)
+            std, width = whole_answer(calibration, told.std, self.survey.tracks[at], regions, least)
             lines[line] = LineAnswer(told.effect, std, told.log_correction, width)
-        return TileAnswer(voxels, score, outside, strange, lines)
+        return TileAnswer(judged.voxels, judged.score, judged.outside, judged.strange, lines)
 
     def strangest(self, sample: Sequence[SpectrumFeatures]) -> str:
         """What puts most voxels out of the domain, told from what answers say is strange; "" if there are none."""
@@ -177,21 +196,14 @@ class TilePredictor:
             return self.unknown
         return f"the spectrum of {self._domain.strangest_of(sample)}" if sample else ""
 
-    def _sums(self, tile: Tile) -> tuple[Single, Single]:
-        """Linear sums of the tile's spectra, read once: those of the networks and those of the domain."""
-        weights = input_weights(self.field, self._tables, self._largest), node_weights(self.field.spectra.axes)
-        sums = linear_sums(self.field.spectra.fluence, np.concatenate(weights, axis=1), tile.box)
-        own, nodes = np.split(sums, [weights[0].shape[1]], axis=1)
-        return own, nodes
-
-    def _seen(self, tile: Tile, sums: Single, voxels: npt.NDArray[np.int64]) -> TileInputs:
+    def _seen(self, tile: Tile, sums: Single) -> TileInputs:
         """The tile in the frame of the beam."""
-        shape, Z = sums.shape[2:], self.field.spectra.axes.Z
+        shape, Z, voxels = sums.shape[2:], self.field.spectra.axes.Z, self._voxels(tile)
         near = None
         if self._conditions is not None:
             near = np.stack([values[tuple(voxels.T)] for values in self._conditions]).astype(np.float32)
         return TileInputs(
-            sums=tile_inputs(self.field, sums, self.survey.tracks[tile.box]),
+            sums=tile_inputs(self.field, sums, self.survey.tracks[tile.box], self._largest),
             charge=Z,
             primary=np.arange(len(Z)) == self.survey.primary,
             peak=self._peak,
@@ -200,15 +212,19 @@ class TilePredictor:
             conditions=near,
         )
 
-    def _judged(
-        self, nodes: Single, known: npt.NDArray[np.bool_], tile: Tile
-    ) -> tuple[Floats, npt.NDArray[np.bool_], SpectrumFeatures | None]:
-        """Score, whether outside, and features of some voxels that are."""
-        track = self.survey.per_track
+    def _voxels(self, tile: Tile) -> npt.NDArray[np.int64]:
+        """(voxel, 3) indices in the field of those that are answered."""
+        return np.asarray(np.argwhere(self.mask[tile.core]) + [side.start for side in tile.core])
+
+    def _judged(self, tile: Tile, sums: TileSums) -> _Judged:
+        """The voxels that are answered, and whether they are in the domain."""
+        voxels, track = self._voxels(tile), self.survey.per_track
+        known = np.zeros(sums.nodes.shape[2:], dtype=bool)
+        known[tuple((voxels - [side.start for side in sums.near]).T)] = True
         features = features_of_sums(
             self._species,
-            nodes,
-            track if isinstance(track, float) else track[tile.box],
+            sums.nodes,
+            track if isinstance(track, float) else track[sums.near],
             self.survey.primary,
             self.field.beam_axis,
             known,
@@ -217,9 +233,10 @@ class TilePredictor:
         outside = np.full(len(score), True) if self.unknown else ~(score <= self._domain.threshold)
         at = np.flatnonzero(outside)
         if self.unknown or not len(at):
-            return score, outside, None
+            return _Judged(voxels, score, outside, None)
         at = at[:: -(-len(at) // _SAMPLE)]
-        return score, outside, SpectrumFeatures(features.species, features.points[at], features.noise[at])
+        sample = SpectrumFeatures(features.species, features.points[at], features.noise[at])
+        return _Judged(voxels, score, outside, sample)
 
     def _with_table(
         self,

@@ -64,6 +64,17 @@ def n_voxels(box: Box) -> int:
     return int(np.prod([side.stop - side.start for side in box]))
 
 
+def halved(box: Box) -> tuple[Box, ...]:
+    """A box cut across its longest side; as it is, if it is a single voxel."""
+    axis = max(range(3), key=lambda n: int(box[n].stop - box[n].start))
+    side, (i, j, k) = box[axis], box
+    if side.stop - side.start < 2:
+        return (box,)
+    middle = (side.start + side.stop) // 2
+    parts = slice(side.start, middle), slice(middle, side.stop)
+    return tuple((part, j, k) if axis == 0 else (i, part, k) if axis == 1 else (i, j, part) for part in parts)
+
+
 def tiles(mask: npt.NDArray[np.bool_], reach: tuple[int, int, int], most_voxels: int) -> tuple[Tile, ...]:
     """Cut the box around a mask into tiles; those without a voxel of the mask are left out.
 

@@ -10,10 +10,14 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 from surrogate3d.errors import StoreError
+
+_SYNCING = 8
+"""Files that are flushed at a time."""
 
 _NO_ROOM = {
     errno.ENOSPC: "disk full",
@@ -162,8 +166,8 @@ def _make_parent(target: Path) -> None:
 
 def _sync_tree(path: Path) -> None:
     """Flush a file, or a directory with all that is in it, to the disk."""
-    for entry in (path, *path.rglob("*")):
-        sync(entry)
+    with ThreadPoolExecutor(_SYNCING) as pool:  # each waits for the disk, which takes many at once
+        list(pool.map(sync, (path, *path.rglob("*"))))
 
 
 def sync(path: Path) -> None:

@@ -6,7 +6,7 @@ and only where a convolution asks for them; the convolutions run in the order of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from time import perf_counter
 from typing import Literal, NamedTuple
@@ -77,16 +77,31 @@ def fast_contexts(
     Returns:
         Contexts of the box, right in the core and at the places about it, float32; elsewhere they say nothing.
     """
+    return tuple(contexts_in_turn(networks, inputs, alpha_x, charge, whole, core, precision))
+
+
+def contexts_in_turn(
+    networks: Sequence[KernelNetwork],
+    inputs: Tensor,
+    alpha_x: Tensor,
+    charge: Tensor,
+    whole: Whole,
+    core: Box,
+    precision: Precision = "float32",
+) -> Iterator[Context]:
+    """`fast_contexts` one after the other: only one needs to be held at a time."""
     with torch.no_grad():
         if inputs.device.type != "cpu":
-            return _by_the_twin(networks, inputs, alpha_x, charge, whole, precision)
+            yield from _by_the_twin(networks, inputs, alpha_x, charge, whole, precision)
+            return
         box, config = inputs.shape[3:], networks[0].config
         asked = _widened(core, places_reach(config), box)
         region = _widened(asked, (2 * config.blocks, 2 * config.blocks), box)
         fixed = torch.stack([whole.primary.float(), torch.log(charge.float())], dim=1)
         numbers = np.float32(alpha_x), np.float32(whole.peak)
         seen = _Seen(smoothed(inputs.numpy(), region), numbers, fixed, asked, region, box)
-        return tuple(_context(network, seen, precision) for network in networks)
+        for network in networks:
+            yield _context(network, seen, precision)
 
 
 @cache

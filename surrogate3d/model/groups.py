@@ -75,13 +75,12 @@ def field_inputs(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.fl
     return inputs
 
 
-def input_weights(field: Field, tables: Sequence[MonoTable], largest: float) -> npt.NDArray[np.float64]:
+def input_weights(field: Field, tables: Sequence[MonoTable]) -> npt.NDArray[np.float64]:
     """Weights of the linear sums (`physics.linear_sums`) that `tile_inputs` takes.
 
     Args:
         field: for its axes, scale and voxels.
         tables: mono-energetic table of each cell line.
-        largest: total dose that becomes 1, Gy in the field's scale: the largest of the whole field.
 
     Returns:
         (species, row, bin), row being (band, 2 + 2 * line) in one axis.
@@ -90,19 +89,22 @@ def input_weights(field: Field, tables: Sequence[MonoTable], largest: float) -> 
     rows = weights.reshape(len(weights), len(BANDS), -1, weights.shape[-1])
     per_track = field.grid.face_area_mm2(field.beam_axis) / field.dose_scale
     names = input_names([table.cell_line for table in tables])
-    scale = np.array([per_track if name == "tracks" else 1 / largest for name in names])
+    scale = np.array([per_track if name == "tracks" else 1.0 for name in names])
     return np.asarray((rows * scale[:, None]).reshape(weights.shape))
 
 
-def tile_inputs(field: Field, sums: npt.NDArray[np.float32], tracks: Floats) -> npt.NDArray[np.float32]:
+def tile_inputs(field: Field, sums: npt.NDArray[np.float32], tracks: Floats, largest: float) -> npt.NDArray[np.float32]:
     """`field_inputs` of a box of a field, in single precision, from the linear sums of its spectra.
 
     Args:
         field: for its beams.
-        sums: (species, row, i, j, k) by `input_weights`.
+        sums: (species, row, i, j, k) by `input_weights`; they are changed.
         tracks: (i, j, k) of the box (`Field.tracks`); looked at where several beams meet.
+        largest: total dose that becomes 1, Gy in the field's scale: the largest of the whole field.
     """
     inputs = sums.reshape(len(sums), len(BANDS), -1, *sums.shape[2:])
+    inputs[:, :, 0] /= np.float32(largest)
+    inputs[:, :, 2:] /= np.float32(largest)
     if len(field.beams) > 1:
         counted = inputs[:, :, 1].sum(axis=(0, 1))
         inputs[:, :, 1] *= np.divide(tracks, counted, out=np.zeros_like(counted), where=counted > 0)

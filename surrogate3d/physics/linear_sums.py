@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,18 @@ _PART_VOXELS = 16384
 
 _BLOCK = 512
 """Voxels whose bins stay in the first or second cache while all rows are summed."""
+
+
+class SumRequest(NamedTuple):
+    """Sums that are wanted; see `linear_sums`.
+
+    Attributes:
+        weights: (species, row, bin).
+        box: slices of i, j and k; None is the whole grid.
+    """
+
+    weights: npt.NDArray[np.floating]
+    box: Box | None = None
 
 
 def linear_sums(
@@ -49,29 +62,64 @@ def linear_sums(
         ValueRangeError: the store holds a fluence that is negative or not finite.
         StoreError: the store is damaged.
     """
-    weights = np.asarray(weights)
-    n_species, n_bins = fluence.shape[:2]
-    if fluence.ndim != 5 or weights.ndim != 3 or (weights.shape[0], weights.shape[2]) != (n_species, n_bins):
-        raise GridMismatchError(
-            f"weights must be (species, row, bin) = ({n_species}, row, {n_bins}) for a fluence of shape "
-            f"{fluence.shape}, found {weights.shape}"
-        )
-    inside = box_within(box, fluence.shape[2:])
-    sums = np.zeros((*weights.shape[:2], *(s.stop - s.start for s in inside)), np.float32)
-    terms = [_terms(each) for each in weights]
+    return joint_sums(fluence, [SumRequest(weights, box)], threads)[0]
+
+
+def joint_sums(
+    fluence: npt.NDArray[np.floating] | StoredFluence, requests: Sequence[SumRequest], threads: int | None = None
+) -> list[Single]:
+    """`linear_sums` of several weights and boxes, for which the fluence is read once; arguments and errors as there."""
+    wanted = [_Wanted(each, fluence.shape) for each in requests]
+    whole = _around([each.box for each in wanted])
 
     def add(part: FluencePart) -> None:
-        values = np.ascontiguousarray(part.values.reshape(n_bins, -1), dtype=np.float32)
-        rows = np.empty((weights.shape[1], values.shape[1]), np.float32)
-        _sum_rows(values, *terms[part.species], rows)
-        sums[(part.species, slice(None), *part.place)] = rows.reshape(-1, *part.values.shape[1:])
+        for each in wanted:
+            each.add(part, whole)
 
     if isinstance(fluence, np.ndarray):
         with ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-            list(pool.map(add, _parts(fluence[(slice(None), slice(None), *inside)])))
+            list(pool.map(add, _parts(fluence[(slice(None), slice(None), *whole)])))
     else:
-        fluence.visit(add, inside, threads)
-    return sums
+        fluence.visit(add, whole, threads)
+    return [each.sums for each in wanted]
+
+
+class _Wanted:
+    """The sums of a request while they are made."""
+
+    def __init__(self, request: SumRequest, shape: tuple[int, ...]) -> None:
+        weights = np.asarray(request.weights)
+        if len(shape) != 5 or weights.ndim != 3 or (weights.shape[0], weights.shape[2]) != shape[:2]:
+            raise GridMismatchError(
+                f"weights must be (species, row, bin) = ({shape[0]}, row, {shape[1]}) for a fluence of shape {shape}, "
+                f"found {weights.shape}"
+            )
+        self.box = box_within(request.box, shape[2:])
+        self.sums = np.zeros((*weights.shape[:2], *(s.stop - s.start for s in self.box)), np.float32)
+        self._terms = [_terms(each) for each in weights]
+
+    def add(self, part: FluencePart, read: Box) -> None:
+        """Take in what a part of the box that is read has of this one."""
+        place, own = list[slice](), list[slice]()
+        for at, first, box in zip(part.place, read, self.box, strict=True):
+            low, high = max(at.start + first.start, box.start), min(at.stop + first.start, box.stop)
+            if low >= high:
+                return
+            place.append(slice(low - box.start, high - box.start))
+            own.append(slice(low - at.start - first.start, high - at.start - first.start))
+        i, j, k = own
+        near = part.values[:, i, j, k]
+        values = np.ascontiguousarray(near.reshape(len(near), -1), dtype=np.float32)
+        rows = np.empty((self.sums.shape[1], values.shape[1]), np.float32)
+        _sum_rows(values, *self._terms[part.species], rows)
+        x, y, z = place
+        self.sums[part.species, :, x, y, z] = rows.reshape(-1, *near.shape[1:])
+
+
+def _around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around some."""
+    a, b, c = (slice(min(s.start for s in axis), max(s.stop for s in axis)) for axis in zip(*boxes, strict=True))
+    return a, b, c
 
 
 def _terms(weights: npt.NDArray[np.floating]) -> tuple[Integers, Integers, Single]:

@@ -146,9 +146,7 @@ def _gaussian(values: npt.NDArray[np.floating], sigmas: tuple[float, ...]) -> Fl
     return np.asarray(gaussian_filter(values.astype(float), sigmas, mode="constant", cval=0.0, truncate=_TRUNCATE))
 
 
-def _divide(
-    numerator: npt.NDArray[np.floating], denominator: npt.NDArray[np.floating], otherwise: float
-) -> Floats:
+def _divide(numerator: npt.NDArray[np.floating], denominator: npt.NDArray[np.floating], otherwise: float) -> Floats:
     """Quotient of (..., i, j, k) and (i, j, k), and another value where the denominator is not positive."""
     positive = denominator > 0
     return np.where(positive, numerator / np.where(positive, denominator, 1.0), otherwise)

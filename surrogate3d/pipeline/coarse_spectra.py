@@ -78,15 +78,21 @@ def in_bins_of(field: Field, surrogate: Surrogate) -> tuple[Field, Surrogate, di
     Raises:
         BundleError: the bins are too coarse, or lie below the beam's energy.
     """
-    axes = field.spectra.axes
-    wanted = bins_of(surrogate.card, axes)
-    if wanted is None or axes.matches(wanted):
+    if fits_bins(surrogate.card, field):
         return field, surrogate, {}
+    wanted = bins_of(surrogate.card, field.spectra.axes)
+    assert wanted is not None
     row = error_of(field)
     card = surrogate.card
     spread = float(np.hypot(float(card.calibration.get("residual_std", 0.0)), 0.01 * row["effect_rms_worst_region"]))
     wider = replace(surrogate, card=replace(card, calibration={**card.calibration, "residual_std": spread}))
     return on_bins(field, wanted), wider, {"spectrum_bins": said(field, row)}
+
+
+def fits_bins(card: ModelCard, field: Field) -> bool:
+    """Whether nothing is to be done: the bins are the model's, or it knows no such species."""
+    wanted = bins_of(card, field.spectra.axes)
+    return wanted is None or field.spectra.axes.matches(wanted)
 
 
 def bins_of(card: ModelCard, axes: SpectrumAxes) -> SpectrumAxes | None:

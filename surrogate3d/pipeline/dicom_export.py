@@ -77,7 +77,7 @@ def _of_maps(folder: Path, name: str, about: Mapping[str, Any]) -> Volume:
         raise UnknownNameError(f"{folder} has no map {name!r}; it has {', '.join(about['maps'])}")
     _require_unit(about, name, folder)
     # MetaImage before NIfTI: it keeps positions in double precision
-    files = [f"{name}.mha", f"{name}.nrrd", f"{name}.nii.gz"]
+    files = [f"{name}.mha", f"{name}.nrrd", f"{name}.nii.gz", f"{name}.nii"]
     for file in files:
         if file in about["files"]:
             return read_image(folder / file, quantity(name))

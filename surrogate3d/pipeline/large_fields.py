@@ -1,4 +1,4 @@
-"""Fields whose spectra may be larger than memory: read whole where they fit, else part by part when they are needed."""
+"""Fields whose spectra may be larger than memory: read part by part when they are needed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,16 @@ import numpy as np
 from surrogate3d.grid import Field, Spectra
 from surrogate3d.io.field_store import read_field
 
-IN_MEMORY_BYTES = 1_000_000_000
-"""Of fluence that is read at once: read once for all that is asked of it."""
-
 
 def read_for_tiles(path: str | Path) -> Field:
-    """Read a field for prediction: without its halves, and without its spectra where these are large.
+    """Read a field for prediction: without its halves, and its spectra only when they are asked for.
+
+    That is faster than from memory, too, where memory is slow to get: what is decoded is summed while it is in a cache.
 
     Raises:
         StoreError, QuantityError: as of `io.field_store.read_field`.
     """
-    field = replace(read_field(path, lazy=True), halves=(), halves_dose=())
-    return in_memory(field) if 4 * np.prod(field.spectra.fluence.shape) <= IN_MEMORY_BYTES else field
+    return replace(read_field(path, lazy=True), halves=(), halves_dose=())
 
 
 def in_memory(field: Field) -> Field:

@@ -113,12 +113,7 @@ def _done(jobs: Sequence[Job], engine: Engine) -> Iterator[Outcome]:
     if not isinstance(engine, DaskEngine):
         yield from map(_predict_plan, jobs)
         return
-    with engine.client() as client:
-        from distributed import as_completed
-
-        futures = [client.submit(_predict_plan, job, pure=False) for job in jobs]
-        for future in as_completed(futures):
-            yield future.result()
+    yield from engine.each(_predict_plan, jobs)
 
 
 def _predict_plan(job: Job) -> Outcome:

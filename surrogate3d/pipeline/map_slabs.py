@@ -147,3 +147,11 @@ def maps_of_box(predictor: TilePredictor, wanted: MapsWanted, box: Box) -> dict[
             found[name][at] = values[own]
     everywhere = {"mask": mask, "out_of_domain": outside}
     return found | {name: everywhere[name].astype(np.float32) for name in EVERYWHERE if name in found}
+
+
+def whole_maps(predictor: TilePredictor, wanted: MapsWanted) -> Slab:
+    """All planes at once."""
+    parts = list(slabs(predictor, [wanted]))
+    mask, outside = (np.concatenate([getattr(p, name) for p in parts], axis=2) for name in ("mask", "out_of_domain"))
+    maps = {name: np.concatenate([part.maps[0][name] for part in parts], axis=2) for name in wanted.names}
+    return Slab(0, mask, outside, (maps,), tuple(each for part in parts for each in part.strange))

@@ -146,8 +146,8 @@ class PredictedVolume:
 def _full(part: Any) -> list[Any]:
     """Three parts, `...` filled up."""
     parts = list(part) if isinstance(part, tuple) else [part]
-    if Ellipsis in parts:
-        at = parts.index(Ellipsis)
+    at = next((number for number, each in enumerate(parts) if each is Ellipsis), None)
+    if at is not None:
         parts[at : at + 1] = [slice(None)] * (4 - len(parts))
     parts += [slice(None)] * (3 - len(parts))
     if len(parts) != 3 or not all(isinstance(each, (int, np.integer, slice)) for each in parts):

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import UnknownNameError, UnsupportedError
-from surrogate3d.grid import DoseField, Field, VolumeSet
+from surrogate3d.grid import DoseField, Field, Volume, VolumeSet, quantity
 from surrogate3d.inference.answerable import faulty, irradiated
 from surrogate3d.inference.compute import Compute
-from surrogate3d.inference.maps import Fractionation
+from surrogate3d.inference.maps import Fractionation, wanted
 from surrogate3d.inference.published import PUBLICATIONS, answered, predict_published, reduced_metadata
 from surrogate3d.inference.regression import LetOnlyGiven
 from surrogate3d.inference.tile_predictor import TilePredictor
@@ -26,11 +26,12 @@ from surrogate3d.io.field_store import field_id, read_dose_field
 from surrogate3d.model.bundle import Surrogate, load_bundle
 from surrogate3d.model.reduced_bundle import ReducedModel, is_reduced_bundle, load_reduced_bundle
 from surrogate3d.physics.cell_line import CellLine
-from surrogate3d.pipeline.coarse_spectra import in_bins_of
+from surrogate3d.pipeline.coarse_spectra import fits_bins, in_bins_of
 from surrogate3d.pipeline.conditions import oxygen_note, read_oxygen
 from surrogate3d.pipeline.in_memory import metadata, predict, table_for
-from surrogate3d.pipeline.large_fields import read_for_tiles
+from surrogate3d.pipeline.large_fields import in_memory, read_for_tiles
 from surrogate3d.pipeline.let_only import let_only_metadata, predict_let_only
+from surrogate3d.pipeline.map_slabs import MapsWanted, whole_maps
 from surrogate3d.pipeline.map_summary import PredictedMaps, common
 from surrogate3d.pipeline.models import choose, resolve, shipped
 from surrogate3d.pipeline.oxygen_surrogate import trained_oxygen
@@ -138,6 +139,9 @@ def surrogate_predictor(field: Field, name: str, surrogate: Surrogate, asked: Ma
     """A network on spectra; `name` is the field's id."""
     how, bad = asked.fractionation, faulty(field) & irradiated(field)
     oxygen = None if asked.oxygen is None else read_oxygen(asked.oxygen, field)
+    whole = oxygen is not None or bool(trained_oxygen(surrogate.card))  # what it is told of oxygen looks at all spectra
+    if not fits_bins(surrogate.card, field):
+        field = in_memory(field)
     field, surrogate, bins = in_bins_of(field, surrogate)
     told = bins | ({} if oxygen is None else {"oxygen": oxygen_note(oxygen)})
     compute = asked.compute or Compute()
@@ -145,18 +149,23 @@ def surrogate_predictor(field: Field, name: str, surrogate: Surrogate, asked: Ma
     def tiled(lines: Sequence[CellLine]) -> TilePredictor:
         return TilePredictor(field, surrogate, {line: table_for(surrogate, line) for line in lines}, compute=compute)
 
+    def maps(line: CellLine) -> Answer:
+        if whole:
+            return _answer(predict(in_memory(field), surrogate, line, how, asked.names, oxygen))
+        return _answer_in_tiles(tiled((line,)), MapsWanted(line, how, wanted(field, how, asked.names)))
+
     def inputs(line: CellLine) -> dict[str, Any]:
         return {"table": table_for(surrogate, line).to_json(), "compute": compute.decides()}
 
     return Predictor(
         field,
         how,
-        lambda line: _answer(predict(field, surrogate, line, how, asked.names, oxygen)),
+        maps,
         lambda line: {**common(field, name, line, how), **metadata(surrogate, line), **told},
         irradiated(field) & ~bad,
         int(bad.sum()),
         asked.names,
-        None if trained_oxygen(surrogate.card) or oxygen is not None else tiled,
+        None if whole else tiled,
         inputs,
     )
 
@@ -197,6 +206,15 @@ def _refuse_oxygen(model: str, asked: MapRequest) -> None:
             f"the model {model} knows nothing of oxygen; leave --oxygen out, or take one trained under it, see "
             "docs/oxygen.md"
         )
+
+
+def _answer_in_tiles(predictor: TilePredictor, asked: MapsWanted) -> Answer:
+    start = time.perf_counter()
+    found = whole_maps(predictor, asked)
+    grid = predictor.field.grid
+    volumes = VolumeSet(grid, {name: Volume(grid, values, quantity(name)) for name, values in found.maps[0].items()})
+    seconds = time.perf_counter() - start
+    return Answer(volumes, found.mask, found.out_of_domain, predictor.strangest(found.strange), seconds)
 
 
 def _answer(found: PredictedMaps) -> Answer:

@@ -62,7 +62,7 @@ def _map_set(predictor: Predictor, each: TiledMaps, names: tuple[str, ...]) -> M
     how = each.fractionation
     about = {**PLAIN, **predictor.about(each.line)}
     about |= {"fraction_dose_gy": how.fraction_dose_gy, "fractions": how.fractions}
-    inputs = None if predictor.inputs is None else {**about, **predictor.inputs(each.line)}
+    inputs = {} if predictor.inputs is None else predictor.inputs(each.line)
     return MapSet(names, about, each.output, inputs)
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from synthetic import LINE, TABLE, make_field, make_surrogate, prescribed, reoriented
 
 from surrogate3d.grid import Beam, Volume, VolumeSet, quantity
@@ -72,7 +73,7 @@ def test_tiles_do_not_show_where_the_table_answers(wide):
 
 
 def test_the_compiled_kernels_say_what_torch_says(surrogate, monkeypatch):
-    found = predict_curves(FIELD, surrogate, LINE)
+    found = predict_curves(FIELD, surrogate, LINE)  # in float32
     monkeypatch.setattr(TileNetworks, "_by_kernels", TileNetworks._by_torch)  # as on a GPU
     same(found, predict_curves(FIELD, surrogate, LINE), rtol=1e-5)
 
@@ -112,3 +113,34 @@ def test_the_survey_takes_the_tracks_of_several_beams():
     found = survey(field)
     np.testing.assert_allclose(found.tracks, tracks, rtol=1e-6)
     np.testing.assert_allclose(found.per_track * tracks, FIELD.spectra.fluence.sum(axis=(0, 1)), rtol=1e-5)
+
+
+def test_a_tile_for_which_there_is_no_room_is_cut(wide, monkeypatch):
+    whole, told, refused = predict_curves(WIDE, wide, LINE), TileNetworks.told, []
+
+    def cramped(self, tile, lines):
+        if tile.sums[0, 0, 0].size > 11000:
+            refused.append(tile)
+            raise torch.OutOfMemoryError("as of a GPU")
+        return told(self, tile, lines)
+
+    monkeypatch.setattr(TileNetworks, "told", cramped)
+    same(predict_curves(WIDE, wide, LINE), whole)
+    assert len(refused) == 1
+
+
+def test_memory_that_is_too_small_for_one_voxel_is_told(wide, monkeypatch):
+    def cramped(self, tile, lines):
+        raise MemoryError("nothing left")
+
+    monkeypatch.setattr(TileNetworks, "told", cramped)
+    small = make_field(shape=(5, 5, 6), seed=2)
+    with pytest.raises(MemoryError):
+        predict_curves(small, make_surrogate(small), LINE)
+
+
+def test_bfloat16_is_near_float32(surrogate):
+    exact = predict_curves(FIELD, surrogate, LINE)
+    rounded = predict_curves(FIELD, surrogate, LINE, compute=Compute(precision="bfloat16"))
+    np.testing.assert_allclose(rounded.effect, exact.effect, rtol=5e-3)  # of random weights, which are no trained ones
+    assert (rounded.effect != exact.effect).any()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from surrogate3d.errors import ValueRangeError
-from surrogate3d.inference.tiles import Tile, bounding_box, grown, n_voxels, tiles
+from surrogate3d.inference.tiles import Tile, bounding_box, grown, halved, n_voxels, tiles
 
 SHAPE = (20, 17, 31)
 
@@ -64,3 +64,10 @@ def test_a_box_grows_as_far_as_the_volume_goes() -> None:
 def test_a_tile_of_no_voxel_is_refused() -> None:
     with pytest.raises(ValueRangeError, match="at least one voxel"):
         tiles(some_mask(), (1, 1, 1), 0)
+
+
+def test_a_box_is_halved_across_its_longest_side() -> None:
+    assert halved((slice(2, 4), slice(0, 5), slice(1, 3))) == (
+        (slice(2, 4), slice(0, 2), slice(1, 3)), (slice(2, 4), slice(2, 5), slice(1, 3)),
+    )  # fmt: skip
+    assert halved((slice(0, 1), slice(3, 4), slice(0, 1))) == ((slice(0, 1), slice(3, 4), slice(0, 1)),)
