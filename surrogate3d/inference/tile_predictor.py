@@ -152,6 +152,10 @@ class TilePredictor:
         """(dose,) ladder of the curves, Gy."""
         return np.array(self._surrogate.card.doses)
 
+    def inputs_of(self, tile: Tile) -> TileInputs:
+        """What the networks see of a tile."""
+        return self._seen(tile, self._reader.sums(tile).inputs)
+
     def answers(self, tiles: Sequence[Tile]) -> Iterator[TileAnswer]:
         """Answer tiles in their order; the spectra of the next one are read while one is answered."""
         with ThreadPoolExecutor(1) as reader:
