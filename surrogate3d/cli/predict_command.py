@@ -97,7 +97,7 @@ def predict(
     precision: Annotated[str, typer.Option(help="Of their convolutions: float32, bfloat16, or auto.")] = "auto",
     memory: Annotated[
         float, typer.Option(metavar="GB", help="That a tile of a field may take; larger fields are cut into more.")
-    ] = 1.5,
+    ] = 1.9,
     workers: Workers = 0,
     scheduler: Scheduler = "",
     dtype: Annotated[

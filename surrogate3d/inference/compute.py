@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from surrogate3d.errors import ConfigError
+from surrogate3d.inference.tiles import Room
 
 Precision = Literal["auto", "float32", "bfloat16"]
 Device = Literal["auto", "cpu", "cuda"]
 
-BYTES_PER_VOXEL = 700
-"""Of a tile's box, for every species: sums of the spectra, channels and hidden states at their peak."""
+BYTES_OF_BOX, BYTES_NEAR = 200, 700
+"""Of a species, for each voxel of a tile's box, and of the surroundings that hidden states are made for."""
+
+BYTES_AHEAD = 100, 270
+"""The same of the sums of the next tile, which are read while a tile is answered."""
 
 
 @dataclass(frozen=True)
@@ -27,15 +31,24 @@ class Compute:
 
     device: Device = "auto"
     precision: Precision = "float32"
-    memory_bytes: int = 1_500_000_000
+    memory_bytes: int = 1_900_000_000
 
     def decides(self) -> dict[str, str]:
         """What of this changes the last digits of an answer."""
         return {"device": self.device, "precision": self.precision}
 
-    def most_voxels(self, n_species: int) -> int:
-        """Of a tile's box."""
-        return max(1, self.memory_bytes // (BYTES_PER_VOXEL * n_species))
+    def room(self, n_species: int, near: tuple[int, int, int], alone: bool) -> Room:
+        """What tiles may take.
+
+        Args:
+            n_species: of the field.
+            near: voxels along each axis for which hidden states are made.
+            alone: whether a tile is all of the field, so that no other is read meanwhile.
+        """
+        box, about = BYTES_OF_BOX, BYTES_NEAR
+        if not alone:
+            box, about = box + BYTES_AHEAD[0], about + BYTES_AHEAD[1]
+        return Room(box * n_species, about * n_species, near, self.memory_bytes)
 
 
 def compute_of(device: str, precision: str, memory_gb: float) -> Compute:

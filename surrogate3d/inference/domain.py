@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import BundleError
 from surrogate3d.grid import Field, SpectrumAxes
-from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.model.bundle import ModelCard
 from surrogate3d.physics.cell_line import CellLine
-from surrogate3d.physics.let import largest_species
 
 SEVERAL_BEAMS = "beams from several directions"
 """What puts every voxel out of the domain of a network that knows single beams."""
@@ -29,17 +27,21 @@ MOST_PER_HISTORY = 20.0
 its secondaries leaves one to three."""
 
 
-def require_fit(field: Field, card: ModelCard, line: CellLine, tracks: npt.NDArray[np.floating] | None = None) -> None:
+def require_fit(field: Field, card: ModelCard, line: CellLine) -> None:
     """Refuse a field that the model was not made for.
 
-    Args:
-        field: to be predicted.
-        card: of the model.
-        line: that is asked for.
-        tracks: (i, j, k) `Field.tracks` where they are known, as they are slow to find.
+    Raises:
+        BundleError: as `require_described_fit`, or the scale of the fluence does not fit.
+    """
+    require_described_fit(field, card, line)
+    require_counts(field, field.tracks)
+
+
+def require_described_fit(field: Field, card: ModelCard, line: CellLine) -> None:
+    """Refuse a field by what it says of itself, before its spectra are looked at.
 
     Raises:
-        BundleError: species, energy bins, scale of the fluence, voxel size, LET definition, kind of dose or photon
+        BundleError: species, energy bins, voxel size, LET definition, kind of dose or photon
             reference do not fit.
     """
     axes = field.spectra.axes
@@ -53,7 +55,6 @@ def require_fit(field: Field, card: ModelCard, line: CellLine, tracks: npt.NDArr
             f"{axes.edges_mev_u[0][-1]:g} MeV/u, the model was trained on {edges.shape[1] - 1} logarithmic ones from "
             f"{edges[0][0]:g} to {edges[0][-1]:g} MeV/u; score those"
         )
-    _require_counts(field, field.tracks if tracks is None else tracks)
     if not field.several_directions:  # then the table answers, which knows no voxel size
         _require_spacing(field, card)
     _require_let(field, card)
@@ -96,8 +97,16 @@ def line_outside(card_lines: Sequence[tuple[str, float, float]], line: CellLine)
     return ""
 
 
-def _require_counts(field: Field, tracks: npt.NDArray[np.floating]) -> None:
-    """The fluence must be summed over the histories: its size tells the network how noisy it is."""
+def require_counts(field: Field, tracks: npt.NDArray[np.floating]) -> None:
+    """Refuse fluence that is not summed over the histories: its size tells the network how noisy it is.
+
+    Args:
+        field: to be predicted.
+        tracks: (i, j, k) `Field.tracks`, which are slow to find.
+
+    Raises:
+        BundleError: there are too few or too many.
+    """
     busiest = float(tracks.max())
     if busiest < 1:
         raise BundleError(
@@ -141,24 +150,6 @@ def _require_let(field: Field, card: ModelCard) -> None:
                 )
 
 
-@dataclass(frozen=True, eq=False)
-class DomainMap:
-    """Where a model may be believed.
-
-    Attributes:
-        score: (i, j, k) distance of the voxel's spectrum to the training over what is allowed
-            (`spectrum_domain.SpectrumDomain.score`); NaN where not asked for.
-        outside: (i, j, k) out of the domain, only where asked for.
-        reason: what puts most of these voxels there; "" if there are none.
-        unknown: whether the network knows nothing of such a field at all: another ion, or crossing beams.
-    """
-
-    score: npt.NDArray[np.float64]
-    outside: npt.NDArray[np.bool_]
-    reason: str = ""
-    unknown: bool = False
-
-
 def unknown_because(field: Field, primaries: Sequence[str], beam: str) -> str:
     """Why the networks know nothing of a field at all; "" where they do.
 
@@ -170,26 +161,3 @@ def unknown_because(field: Field, primaries: Sequence[str], beam: str) -> str:
     if field.several_directions:
         return SEVERAL_BEAMS
     return "" if beam in primaries else UNKNOWN_BEAM
-
-
-def domain_map(
-    field: Field, primaries: Sequence[str], spectra: SpectrumDomain, mask: npt.NDArray[np.bool_]
-) -> DomainMap:
-    """Where the training says nothing about a field, by its spectra alone.
-
-    A voxel is out of the domain when its spectrum is unlike any of the training; all are, when beams cross or the beam
-    is of a species that no training beam was.
-
-    Args:
-        field: with spectra.
-        primaries: species of the training beams (`ModelCard.primaries`).
-        spectra: those of the training.
-        mask: (i, j, k) voxels that are asked for.
-    """
-    score = spectra.score(field, mask)
-    why = unknown_because(field, primaries, largest_species(field.spectra.axes, field.spectra.fluence))
-    if why:
-        return DomainMap(score, mask.copy(), why, True)
-    outside = mask & ~(score <= spectra.threshold)  # a voxel without a score is outside
-    species = spectra.strangest(field, outside)
-    return DomainMap(score, outside, f"the spectrum of {species}" if species else "")

@@ -17,7 +17,7 @@ from surrogate3d.grid.regions import region_names
 from surrogate3d.inference.answerable import MIN_DOSE_FRACTION, faulty, irradiated
 from surrogate3d.inference.compute import Compute
 from surrogate3d.inference.deviation import interval_of, whole_answer
-from surrogate3d.inference.domain import require_fit, unknown_because
+from surrogate3d.inference.domain import require_counts, require_described_fit, unknown_because
 from surrogate3d.inference.spectrum_distance import SpectrumFeatures, features_of_sums
 from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.inference.spectrum_sums import REACH as DOMAIN_REACH
@@ -30,7 +30,7 @@ from surrogate3d.inference.tiles import Tile, grown, halved, tiles
 from surrogate3d.inference.turned import Turn
 from surrogate3d.model.bundle import ModelCard, Surrogate
 from surrogate3d.model.channels import NEAR, smooth
-from surrogate3d.model.context import network_reach
+from surrogate3d.model.context import network_reach, places_reach
 from surrogate3d.model.groups import tile_inputs
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import MonoTable
@@ -122,19 +122,22 @@ class TilePredictor:
         self._turn = Turn(field.beam_axis, field.beam_sign)
         lateral, depth = np.max([network_reach(surrogate.networks[0].config), DOMAIN_REACH, (TABLE_REACH,) * 2], axis=0)
         self._reach = self._turn.reach(int(lateral), int(depth))
-        self._most_voxels = compute.most_voxels(len(self._species))
+        places, config = places_reach(surrogate.networks[0].config), surrogate.networks[0].config
+        near = self._turn.reach(places[0] + 2 * config.blocks, places[1] + 2 * config.blocks)
+        self._rooms = [compute.room(len(self._species), near, alone) for alone in (True, False)]
         self._tables, self._places = _unique(surrogate, tables)
+        for line, table in tables.items():
+            require_described_fit(field, surrogate.card, line)
+            if table.cell_line != line.name:
+                raise QuantityError(f"expected the table of the cell line {line.name}, found that of {table.cell_line}")
         asked = irradiated(field, min_dose_fraction) & ~faulty(field)
         self._reader = TileReader(field, self._tables, self.tiles_of(asked))
         self.survey = self._reader.survey
-        for line, table in tables.items():
-            require_fit(field, surrogate.card, line, self.survey.tracks)
-            if table.cell_line != line.name:
-                raise QuantityError(f"expected the table of the cell line {line.name}, found that of {table.cell_line}")
+        require_counts(field, self.survey.tracks)
         self.mask = asked & self.survey.filled
         if not self.mask.any():
             raise ValueRangeError("no voxel of the field has enough dose and a spectrum; there is nothing to predict")
-        self.tiles = self.tiles_of(asked)
+        self.tiles = tuple(tile for tile in self.tiles_of(asked) if self.mask[tile.core].any())
         self._networks = TileNetworks(surrogate, compute)
         self._conditions = _conditions(surrogate.card, conditions, field.several_directions)
         self._domain = SpectrumDomain.from_arrays(surrogate.domain)
@@ -145,7 +148,8 @@ class TilePredictor:
 
     def tiles_of(self, mask: npt.NDArray[np.bool_]) -> tuple[Tile, ...]:
         """Tiles that answer all voxels of a mask, and perhaps more."""
-        return tiles(mask, self._reach, self._most_voxels)
+        one, several = (tiles(mask, self._reach, room) for room in self._rooms)
+        return one if len(one) < 2 else several
 
     @property
     def doses(self) -> Floats:

@@ -59,11 +59,6 @@ def grown(box: Box, reach: Sequence[int], shape: Sequence[int]) -> Box:
     return a, b, c
 
 
-def n_voxels(box: Box) -> int:
-    """Number of voxels of a box."""
-    return int(np.prod([side.stop - side.start for side in box]))
-
-
 def halved(box: Box) -> tuple[Box, ...]:
     """A box cut across its longest side; as it is, if it is a single voxel."""
     axis = max(range(3), key=lambda n: int(box[n].stop - box[n].start))
@@ -75,26 +70,43 @@ def halved(box: Box) -> tuple[Box, ...]:
     return tuple((part, j, k) if axis == 0 else (i, part, k) if axis == 1 else (i, j, part) for part in parts)
 
 
-def tiles(mask: npt.NDArray[np.bool_], reach: tuple[int, int, int], most_voxels: int) -> tuple[Tile, ...]:
+@dataclass(frozen=True)
+class Room:
+    """What a tile takes, and how much of it there is; any unit.
+
+    Attributes:
+        per_voxel: of the tile's box.
+        per_near: voxel of the core and of `near` about it, where much more is held.
+        near: voxels along each axis.
+        limit: of a tile.
+    """
+
+    per_voxel: float
+    per_near: float
+    near: tuple[int, int, int]
+    limit: float
+
+
+def tiles(mask: npt.NDArray[np.bool_], reach: tuple[int, int, int], room: Room) -> tuple[Tile, ...]:
     """Cut the box around a mask into tiles; those without a voxel of the mask are left out.
 
     Args:
         mask: (i, j, k) voxels to be answered.
         reach: voxels along each axis on which an answer depends.
-        most_voxels: of the box of a tile. Where even single voxels need more, the smallest tiles are taken.
+        room: that a tile may take. Where even single voxels need more, the smallest tiles are taken.
 
     Returns:
         Tiles in order of k, then j, then i: what is complete can be written slab by slab.
 
     Raises:
-        ValueRangeError: `most_voxels` is not positive.
+        ValueRangeError: no room at all.
     """
-    if most_voxels < 1:
-        raise ValueRangeError(f"a tile must be allowed at least one voxel, found {most_voxels}")
+    if not room.limit > 0:
+        raise ValueRangeError(f"a tile must be allowed some room, found {room.limit:g}")
     if not mask.any():
         return ()
     whole = bounding_box(mask)
-    cuts = _cuts(whole, reach, mask.shape, most_voxels)
+    cuts = _cuts(whole, reach, mask.shape, room)
     sides = [_parts(side, n) for side, n in zip(whole, cuts, strict=True)]
     found = []
     for k, j, i in product(*reversed(sides)):
@@ -103,21 +115,29 @@ def tiles(mask: npt.NDArray[np.bool_], reach: tuple[int, int, int], most_voxels:
     return tuple(found)
 
 
-def _cuts(whole: Box, reach: Sequence[int], shape: Sequence[int], most_voxels: int) -> tuple[int, int, int]:
-    """Numbers of parts along each axis with the least voxels in all boxes together, among those that are allowed."""
-    choices = [list(range(1, min(side.stop - side.start, _MOST_CUTS) + 1)) for side in whole]
-    widths = [
-        [min(size, -(-(side.stop - side.start) // n) + 2 * more) for n in options]
-        for side, more, size, options in zip(whole, reach, shape, choices, strict=True)
-    ]
-    a, b, c = (np.array(each, dtype=float) for each in widths)
-    largest = a[:, None, None] * b[:, None] * c
-    counts = [np.array(options, dtype=float) for options in choices]
-    cost = largest * counts[0][:, None, None] * counts[1][:, None] * counts[2]
-    allowed = np.where(largest <= most_voxels, cost, np.inf)
-    best = allowed if np.isfinite(allowed).any() else largest
+def _cuts(whole: Box, reach: Sequence[int], shape: Sequence[int], room: Room) -> tuple[int, int, int]:
+    """Numbers of parts along each axis with which all tiles together take least, among those that are allowed."""
+    choices = [np.arange(1, min(side.stop - side.start, _MOST_CUTS) + 1) for side in whole]
+    box, near = (
+        _volumes(
+            [
+                np.minimum(size, -(-(side.stop - side.start) // n) + 2 * more)
+                for side, more, size, n in zip(whole, around, shape, choices, strict=True)
+            ]
+        )
+        for around in (reach, room.near)
+    )
+    taken = room.per_voxel * box + room.per_near * near
+    cost = np.where(taken <= room.limit, taken * _volumes(choices), np.inf)
+    best = cost if np.isfinite(cost).any() else taken
     i, j, k = np.unravel_index(int(best.argmin()), best.shape)
-    return choices[0][int(i)], choices[1][int(j)], choices[2][int(k)]
+    return int(choices[0][i]), int(choices[1][j]), int(choices[2][k])
+
+
+def _volumes(sides: Sequence[npt.NDArray[np.integer]]) -> npt.NDArray[np.float64]:
+    """Products of sides, for all combinations of three."""
+    a, b, c = sides
+    return np.asarray(a[:, None, None] * b[:, None] * c, dtype=float)
 
 
 def _parts(side: slice, n: int) -> list[slice]:

@@ -8,7 +8,7 @@ from typing import Any
 from surrogate3d.direct.mono import mono_table_of
 from surrogate3d.grid import Field, Volume
 from surrogate3d.inference.curves import predict_curves
-from surrogate3d.inference.domain import line_outside, require_fit
+from surrogate3d.inference.domain import line_outside, require_described_fit
 from surrogate3d.inference.maps import Fractionation, derive_maps, wanted
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
@@ -31,7 +31,7 @@ def predict(
     was trained under oxygen pressures needs those of the field in mmHg, and no other takes any.
     """
     names = wanted(field, fractionation, names)
-    require_fit(field, surrogate.card, line)
+    require_described_fit(field, surrogate.card, line)
     table = table_for(surrogate, line)
     start = time.perf_counter()
     around = model_conditions(surrogate, field, oxygen)

@@ -7,19 +7,24 @@ from pathlib import Path
 
 import numpy as np
 
-from surrogate3d.grid import Field, Spectra
+from surrogate3d.grid import Field, Spectra, VolumeSet
 from surrogate3d.io.field_store import read_field
+
+NEEDED = ("dose_to_water", "dose_to_medium", "tracks", "spectrum_fault")
+"""Volumes that a prediction looks at; the others would only take room."""
 
 
 def read_for_tiles(path: str | Path) -> Field:
-    """Read a field for prediction: without its halves, and its spectra only when they are asked for.
+    """Read a field for prediction: the volumes that it needs, no halves, and its spectra when they are asked for.
 
     That is faster than from memory, too, where memory is slow to get: what is decoded is summed while it is in a cache.
 
     Raises:
         StoreError, QuantityError: as of `io.field_store.read_field`.
     """
-    return replace(read_field(path, lazy=True), halves=(), halves_dose=())
+    field = read_field(path, lazy=True)
+    kept = VolumeSet(field.grid, {name: field.volumes[name] for name in NEEDED if name in field.volumes})
+    return replace(field, volumes=kept, halves=(), halves_dose=())
 
 
 def in_memory(field: Field) -> Field:

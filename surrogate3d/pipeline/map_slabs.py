@@ -10,7 +10,15 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.grid import Field
-from surrogate3d.inference.maps import EVERYWHERE, PRESCRIBED, Fractionation, VoxelCurves, derive_values
+from surrogate3d.inference.maps import (
+    EVERYWHERE,
+    PRESCRIBED,
+    Fractionation,
+    VoxelCurves,
+    derive_values,
+    require_on_ladder,
+    require_own_on_ladder,
+)
 from surrogate3d.inference.spectrum_distance import SpectrumFeatures
 from surrogate3d.inference.tile_predictor import TileAnswer, TilePredictor
 from surrogate3d.inference.tiles import Box, Tile
@@ -78,12 +86,22 @@ def slabs(predictor: TilePredictor, wanted: Sequence[MapsWanted], start: int = 0
         Slabs that follow each other from `start` to the last plane.
     """
     field, done = predictor.field, start
+    for each in wanted:
+        _require_on_ladder(predictor, each)
     for planes, tiles in _by_planes([tile for tile in predictor.tiles if tile.core[2].stop > start]):
         yield from _empty(field, wanted, done, planes.start)
         slab = _slab(predictor, wanted, planes, tuple(predictor.answers(tiles))).after(done)
         yield slab
         done = slab.end
     yield from _empty(field, wanted, done, field.grid.shape[2])
+
+
+def _require_on_ladder(predictor: TilePredictor, wanted: MapsWanted) -> None:
+    """Refuse doses that were never simulated before a tile is answered: an error then speaks of all voxels."""
+    how = wanted.fractionation
+    require_on_ladder(how.fraction_dose_gy, predictor.doses)
+    if any(name in PRESCRIBED for name in wanted.names):
+        require_own_on_ladder(predictor.field.dose[predictor.mask], how.fractions, predictor.doses)
 
 
 def _by_planes(tiles: Sequence[Tile]) -> Iterator[tuple[slice, list[Tile]]]:
@@ -134,6 +152,7 @@ def _empty(field: Field, wanted: Sequence[MapsWanted], first: int, last: int) ->
 
 def maps_of_box(predictor: TilePredictor, wanted: MapsWanted, box: Box) -> dict[str, Single]:
     """(i, j, k) values of all maps in a box, from no more of the field than they depend on."""
+    _require_on_ladder(predictor, wanted)
     asked = np.zeros(predictor.mask.shape, dtype=bool)
     asked[box] = predictor.mask[box]
     mask = asked[box]

@@ -11,9 +11,9 @@ from surrogate3d.grid import Beam, Grid, SpectrumAxes, Volume, VolumeSet, quanti
 from surrogate3d.inference.domain import (
     SEVERAL_BEAMS,
     UNKNOWN_BEAM,
-    domain_map,
     line_outside,
     require_fit,
+    unknown_because,
 )
 from surrogate3d.inference.spectrum_distance import field_features
 from surrogate3d.inference.spectrum_domain import SpectrumDomain
@@ -127,37 +127,29 @@ SPECTRA = SpectrumDomain.fit([field_features(make_field(), EVERYWHERE)], [field_
 
 
 def test_spectra_of_the_training_are_inside_and_others_are_not():
-    found = domain_map(FIELD, ("H",), SPECTRA, KNOWN)
-    assert found.outside.mean() < 0.05
+    assert (SPECTRA.score(FIELD, KNOWN)[KNOWN] > SPECTRA.threshold).mean() < 0.05
     fluence = FIELD.spectra.fluence.copy()
     fluence[0, :, 2:7, 2:7, 3] = np.roll(fluence[0, :, 2:7, 2:7, 3], -4, axis=0)
-    strange = domain_map(replace(FIELD, spectra=replace(FIELD.spectra, fluence=fluence)), ("H",), SPECTRA, KNOWN)
-    assert strange.outside[4, 4, 3]
-    assert strange.reason == "the spectrum of H"
-    np.testing.assert_array_equal(strange.outside, strange.score > 1)
+    strange = replace(FIELD, spectra=replace(FIELD.spectra, fluence=fluence))
+    outside = KNOWN & (SPECTRA.score(strange, KNOWN) > SPECTRA.threshold)
+    assert outside[4, 4, 3]
+    assert SPECTRA.strangest(strange, outside) == "H"
 
 
-def test_only_voxels_that_are_asked_for_are_judged_and_one_without_a_spectrum_is_outside():
+def test_only_voxels_that_are_asked_for_are_judged_and_one_without_a_spectrum_has_no_score():
     fluence = FIELD.spectra.fluence.copy()
     fluence[:, :, 1, 1, 1] = 0
     mask = np.zeros(SHAPE, dtype=bool)
     mask[1, 1, :3] = True
-    found = domain_map(replace(FIELD, spectra=replace(FIELD.spectra, fluence=fluence)), ("H",), SPECTRA, mask)
-    assert found.outside[1, 1, 1]
-    assert not (found.outside & ~mask).any()
+    score = SPECTRA.score(replace(FIELD, spectra=replace(FIELD.spectra, fluence=fluence)), mask)
+    assert np.isnan(score[1, 1, 1])
+    assert np.isnan(score[~mask]).all()
 
 
-@pytest.mark.parametrize("primaries", [("C",), ("He", "C")])
-def test_a_beam_of_an_unseen_ion_is_outside_everywhere(primaries):
-    found = domain_map(FIELD, primaries, SPECTRA, KNOWN)
-    np.testing.assert_array_equal(found.outside, KNOWN)
-    assert found.reason == UNKNOWN_BEAM
-
-
-def test_crossing_beams_are_outside_everywhere():
-    found = domain_map(replace(FIELD, beams=(ALONG, ACROSS)), ("H",), SPECTRA, KNOWN)
-    np.testing.assert_array_equal(found.outside, KNOWN)
-    assert found.reason == SEVERAL_BEAMS
+def test_why_networks_know_nothing_of_a_field():
+    assert unknown_because(FIELD, ("H",), "H") == ""
+    assert unknown_because(FIELD, ("He", "C"), "H") == UNKNOWN_BEAM
+    assert unknown_because(replace(FIELD, beams=(ALONG, ACROSS)), ("H",), "H") == SEVERAL_BEAMS
 
 
 @pytest.mark.parametrize("change", [{"alpha_x": 0.2}, {"beta_x": 0.1}])

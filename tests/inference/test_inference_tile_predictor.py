@@ -7,9 +7,11 @@ import pytest
 import torch
 from synthetic import LINE, TABLE, make_field, make_surrogate, prescribed, reoriented
 
+from surrogate3d.errors import BundleError, QuantityError
 from surrogate3d.grid import Beam, Volume, VolumeSet, quantity
 from surrogate3d.inference.compute import Compute
 from surrogate3d.inference.curves import predict_curves
+from surrogate3d.inference.spectrum_domain import SpectrumDomain
 from surrogate3d.inference.survey import survey
 from surrogate3d.inference.tile_networks import TileNetworks
 from surrogate3d.inference.tile_predictor import TilePredictor
@@ -48,7 +50,7 @@ def wide():
 @pytest.mark.parametrize("voxels", [7500, 9500])
 def test_tiles_do_not_show(wide, axis, sign, voxels):
     field, _ = reoriented(WIDE, axis, sign)
-    cut = Compute(memory_bytes=voxels * 700 * 2)
+    cut = Compute(memory_bytes=voxels * 1000 * 2)
     assert 2 <= len(TilePredictor(field, wide, {LINE: TABLE}, compute=cut).tiles) <= 8
     same(predict_curves(field, wide, LINE, compute=cut), predict_curves(field, wide, LINE))
 
@@ -66,7 +68,7 @@ def test_a_tile_of_one_voxel_says_what_the_whole_does(wide):
 
 
 def test_tiles_do_not_show_where_the_table_answers(wide):
-    cut = Compute(memory_bytes=7500 * 700 * 2)
+    cut = Compute(memory_bytes=7500 * 1000 * 2)
     for field, card in ((replace(WIDE, beams=CROSSING), wide.card), (WIDE, replace(wide.card, primaries=("C",)))):
         model = replace(wide, card=card)
         same(predict_curves(field, model, LINE, compute=cut), predict_curves(field, model, LINE), rtol=2e-6)
@@ -82,7 +84,7 @@ def test_a_field_on_disk_is_answered_as_one_in_memory(wide, tmp_path):
     write_field(WIDE, tmp_path / "a.field.zarr")
     stored = read_field(tmp_path / "a.field.zarr", lazy=True)
     assert not isinstance(stored.spectra.fluence, np.ndarray)
-    cut = Compute(memory_bytes=7500 * 700 * 2)
+    cut = Compute(memory_bytes=7500 * 1000 * 2)
     same(predict_curves(stored, wide, LINE, compute=cut), predict_curves(WIDE, wide, LINE))
 
 
@@ -94,6 +96,12 @@ def test_several_lines_at_once_are_each_as_alone(surrogate):
     for line, table in tables.items():
         alone = predict_curves(FIELD, model, line, table=table)
         np.testing.assert_allclose(answer.lines[line].effect, alone.effect, rtol=1e-6)
+
+
+def test_the_score_of_the_domain_is_that_of_the_whole_field_in_double_precision(wide):
+    found = predict_curves(WIDE, wide, LINE, compute=Compute(memory_bytes=7500 * 1000 * 2))
+    expected = SpectrumDomain.from_arrays(wide.domain).score(WIDE, found.mask)[found.mask]
+    np.testing.assert_allclose(found.domain_score, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_the_survey_is_of_the_field():
@@ -144,3 +152,20 @@ def test_bfloat16_is_near_float32(surrogate):
     rounded = predict_curves(FIELD, surrogate, LINE, compute=Compute(precision="bfloat16"))
     np.testing.assert_allclose(rounded.effect, exact.effect, rtol=5e-3)  # of random weights, which are no trained ones
     assert (rounded.effect != exact.effect).any()
+
+
+def test_what_does_not_fit_is_refused_before_the_spectra_are_read(surrogate):
+    class Unread:
+        """Spectra that must not be looked at."""
+
+        shape, ndim, dtype = FIELD.spectra.fluence.shape, 5, np.dtype(np.float32)
+
+        def visit(self, *_):
+            raise AssertionError("read")
+
+    spectra = replace(FIELD.spectra, fluence=Unread())
+    card = replace(surrogate.card, species_sets=(("H", "C"),))
+    with pytest.raises(BundleError, match="the model was trained on H\\+C"):
+        TilePredictor(replace(FIELD, spectra=spectra), replace(surrogate, card=card), {LINE: TABLE})
+    with pytest.raises(QuantityError, match="expected the table of the cell line"):
+        TilePredictor(replace(FIELD, spectra=spectra), surrogate, {LINE: mono_table("V79")})

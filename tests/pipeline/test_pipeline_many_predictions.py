@@ -106,7 +106,7 @@ def test_a_killed_prediction_is_completed_to_the_same_bytes(tmp_path):
     field = make_field(shape=(40, 5, 60), seed=3)
     write_field(field, tmp_path / "a.field.zarr")
     save_bundle(make_surrogate(field), tmp_path / "model.bundle")
-    compute = Compute(memory_bytes=6500 * 700 * 2)
+    compute = Compute(memory_bytes=6500 * 1000 * 2)
     program = f"""
 import os, signal
 from pathlib import Path
