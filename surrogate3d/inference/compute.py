@@ -14,6 +14,9 @@ Device = Literal["auto", "cpu", "cuda"]
 BYTES_OF_BOX, BYTES_NEAR = 200, 700
 """Of a species, for each voxel of a tile's box, and of the surroundings that hidden states are made for."""
 
+BYTES_OF_FIELD, LEAST_FOR_TILES = 80, 0.25
+"""For each voxel of a field in several tiles: dose, survey, regions. Tiles get what they leave, or a quarter."""
+
 BYTES_AHEAD = 100, 270
 """The same of the sums of the next tile, which are read while a tile is answered."""
 
@@ -37,18 +40,20 @@ class Compute:
         """What of this changes the last digits of an answer."""
         return {"device": self.device, "precision": self.precision}
 
-    def room(self, n_species: int, near: tuple[int, int, int], alone: bool) -> Room:
+    def room(self, n_species: int, near: tuple[int, int, int], alone: bool, n_voxels: int) -> Room:
         """What tiles may take.
 
         Args:
             n_species: of the field.
             near: voxels along each axis for which hidden states are made.
             alone: whether a tile is all of the field, so that no other is read meanwhile.
+            n_voxels: of the field.
         """
-        box, about = BYTES_OF_BOX, BYTES_NEAR
-        if not alone:
-            box, about = box + BYTES_AHEAD[0], about + BYTES_AHEAD[1]
-        return Room(box * n_species, about * n_species, near, self.memory_bytes)
+        if alone:
+            return Room(BYTES_OF_BOX * n_species, BYTES_NEAR * n_species, near, self.memory_bytes)
+        box, about = BYTES_OF_BOX + BYTES_AHEAD[0], BYTES_NEAR + BYTES_AHEAD[1]
+        left = max(self.memory_bytes - BYTES_OF_FIELD * n_voxels, LEAST_FOR_TILES * self.memory_bytes)
+        return Room(box * n_species, about * n_species, near, left)
 
 
 def compute_of(device: str, precision: str, memory_gb: float) -> Compute:

@@ -124,7 +124,7 @@ class TilePredictor:
         self._reach = self._turn.reach(int(lateral), int(depth))
         places, config = places_reach(surrogate.networks[0].config), surrogate.networks[0].config
         near = self._turn.reach(places[0] + 2 * config.blocks, places[1] + 2 * config.blocks)
-        self._rooms = [compute.room(len(self._species), near, alone) for alone in (True, False)]
+        self._rooms = [compute.room(len(self._species), near, alone, field.grid.n_voxels) for alone in (True, False)]
         self._tables, self._places = _unique(surrogate, tables)
         for line, table in tables.items():
             require_described_fit(field, surrogate.card, line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,7 +86,9 @@ def require_replaceable(path: Path, overwrite: bool) -> None:
         raise StoreError(f"{path} exists and is not a field store, so it is not replaced; choose another name")
 
 
-def read_field(path: str | Path, verify: bool = True, lazy: bool = False) -> Field:
+def read_field(
+    path: str | Path, verify: bool = True, lazy: bool = False, volumes: Collection[str] | None = None
+) -> Field:
     """Read a field with its spectra.
 
     Args:
@@ -94,6 +96,7 @@ def read_field(path: str | Path, verify: bool = True, lazy: bool = False) -> Fie
         verify: compare the SHA-256 of every file with the manifest; else only names and sizes.
         lazy: leave the spectra, also of the halves, on disk: what is sliced of them is read then, and compared and
             checked then (`spectra_parts.StoredSpectra`). Volumes are read at once.
+        volumes: those of these names that there are; others are neither read nor in the field. None reads all.
 
     Returns:
         The field, as it was written.
@@ -103,7 +106,7 @@ def read_field(path: str | Path, verify: bool = True, lazy: bool = False) -> Fie
         QuantityError: the store has no spectra.
         ValueRangeError: a fluence is negative or not finite.
     """
-    field = read_dose_field(path, verify, lazy)
+    field = read_dose_field(path, verify, lazy, volumes)
     if not isinstance(field, Field):
         raise QuantityError(
             f"{path} holds dose and LET without spectra (reduced input); this needs spectra. Only published LET models "
@@ -112,7 +115,9 @@ def read_field(path: str | Path, verify: bool = True, lazy: bool = False) -> Fie
     return field
 
 
-def read_dose_field(path: str | Path, verify: bool = True, lazy: bool = False) -> DoseField:
+def read_dose_field(
+    path: str | Path, verify: bool = True, lazy: bool = False, volumes: Collection[str] | None = None
+) -> DoseField:
     """Read a field, with or without spectra; arguments and errors as for `read_field`.
 
     Returns:
@@ -120,8 +125,11 @@ def read_dose_field(path: str | Path, verify: bool = True, lazy: bool = False) -
     """
     with _understood(path):
         files = StoreFiles(path, verify)
-        field = _field(files, files.about(), lazy)
-        files.verify_unread(later=lambda name: lazy and name.startswith((f"{SPECTRA}/", f"{HALVES}/")))
+        about = files.about()
+        kept = [name for name in about["volumes"] if volumes is None or name in volumes]
+        later = tuple(f"{name}/" for name in about["volumes"] if name not in kept)
+        field = _field(files, {**about, "volumes": kept}, lazy)
+        files.verify_unread(lambda name: name.startswith((*later, *([f"{SPECTRA}/", f"{HALVES}/"] if lazy else []))))
         return field
 
 

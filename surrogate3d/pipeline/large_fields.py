@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from surrogate3d.grid import Field, Spectra, VolumeSet
+from surrogate3d.grid import Field, Spectra
 from surrogate3d.io.field_store import read_field
 
 NEEDED = ("dose_to_water", "dose_to_medium", "tracks", "spectrum_fault")
@@ -22,9 +22,7 @@ def read_for_tiles(path: str | Path) -> Field:
     Raises:
         StoreError, QuantityError: as of `io.field_store.read_field`.
     """
-    field = read_field(path, lazy=True)
-    kept = VolumeSet(field.grid, {name: field.volumes[name] for name in NEEDED if name in field.volumes})
-    return replace(field, volumes=kept, halves=(), halves_dose=())
+    return replace(read_field(path, lazy=True, volumes=NEEDED), halves=(), halves_dose=())
 
 
 def in_memory(field: Field) -> Field:

@@ -315,3 +315,18 @@ def test_a_real_limit_on_file_size_leaves_nothing(tmp_path):
             f"{tmp_path / name}: raise it and run again; nothing was kept"
         )
     assert os.listdir(tmp_path) == []
+
+
+def test_volumes_that_are_not_asked_for_are_not_read(tmp_path):
+    field = make_field()
+    write_field(field, tmp_path / "a.field.zarr")
+    wanted, *others = field.volumes
+    assert others
+    for chunk in (tmp_path / "a.field.zarr" / others[0] / "c").rglob("*"):
+        if chunk.is_file():
+            chunk.write_bytes(bytes(chunk.stat().st_size))
+    found = read_field(tmp_path / "a.field.zarr", volumes=(wanted, "nothing"))
+    assert list(found.volumes) == [wanted]
+    np.testing.assert_array_equal(found.volumes[wanted].values, field.volumes[wanted].values)
+    with pytest.raises(StoreError, match=others[0]):
+        read_field(tmp_path / "a.field.zarr")
