@@ -36,10 +36,6 @@ class Compute:
     precision: Precision = "float32"
     memory_bytes: int = 1_900_000_000
 
-    def decides(self) -> dict[str, str]:
-        """What of this changes the last digits of an answer."""
-        return {"device": self.device, "precision": self.precision}
-
     def room(self, n_species: int, near: tuple[int, int, int], alone: bool, n_voxels: int) -> Room:
         """What tiles may take.
 

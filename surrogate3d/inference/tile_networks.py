@@ -14,7 +14,7 @@ from surrogate3d.inference.compute import Compute, Precision
 from surrogate3d.inference.tiles import Box
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.model.channels import Whole, channels
-from surrogate3d.model.context import contexts_in_turn, fastest_precision
+from surrogate3d.model.context import fast_contexts, fastest_precision
 from surrogate3d.model.denormals import without_denormals
 from surrogate3d.model.fused import FusedField, FusedNetwork
 from surrogate3d.model.network import smooth_all
@@ -93,7 +93,7 @@ class TileNetworks:
         config = self.surrogate.networks[0].config
         fields = {line: FusedField(tile.of_line(place), config, asked) for line, place in lines.items()}
         found: dict[CellLine, list[_Member]] = {line: [] for line in lines}
-        contexts = contexts_in_turn(
+        contexts = fast_contexts(
             self.surrogate.networks,
             torch.from_numpy(tile.sums),
             torch.tensor(self.surrogate.guide_alpha_x),
@@ -151,6 +151,11 @@ class _Member:
 def resolved(precision: Precision) -> Literal["float32", "bfloat16"]:
     """What auto means on this machine."""
     return fastest_precision() if precision == "auto" else precision
+
+
+def decided(compute: Compute) -> dict[str, str]:
+    """What changes the last digits of an answer on this machine."""
+    return {"device": _device(compute), "precision": resolved(compute.precision)}
 
 
 def _device(compute: Compute) -> str:

@@ -61,8 +61,8 @@ def fast_contexts(
     whole: Whole,
     core: Box,
     precision: Precision = "float32",
-) -> tuple[Context, ...]:
-    """Hidden state and keys of a tile by each network.
+) -> Iterator[Context]:
+    """Hidden state and keys of a tile by each network, one after the other: only one needs to be held at a time.
 
     Args:
         networks: of one configuration.
@@ -77,31 +77,16 @@ def fast_contexts(
     Returns:
         Contexts of the box, right in the core and at the places about it, float32; elsewhere they say nothing.
     """
-    return tuple(contexts_in_turn(networks, inputs, alpha_x, charge, whole, core, precision))
-
-
-def contexts_in_turn(
-    networks: Sequence[KernelNetwork],
-    inputs: Tensor,
-    alpha_x: Tensor,
-    charge: Tensor,
-    whole: Whole,
-    core: Box,
-    precision: Precision = "float32",
-) -> Iterator[Context]:
-    """`fast_contexts` one after the other: only one needs to be held at a time."""
     with torch.no_grad():
         if inputs.device.type != "cpu":
-            yield from _by_the_twin(networks, inputs, alpha_x, charge, whole, precision)
-            return
+            return iter(_by_the_twin(networks, inputs, alpha_x, charge, whole, precision))
         box, config = inputs.shape[3:], networks[0].config
         asked = _widened(core, places_reach(config), box)
         region = _widened(asked, (2 * config.blocks, 2 * config.blocks), box)
         fixed = torch.stack([whole.primary.float(), torch.log(charge.float())], dim=1)
         numbers = np.float32(alpha_x), np.float32(whole.peak)
         seen = _Seen(smoothed(inputs.numpy(), region), numbers, fixed, asked, region, box)
-        for network in networks:
-            yield _context(network, seen, precision)
+    return (_context(network, seen, precision) for network in networks)
 
 
 @cache
@@ -162,6 +147,7 @@ def _widened(core: Box, margin: Reach, box: Sequence[int]) -> Box:
     return i, j, k
 
 
+@torch.no_grad()
 def _context(network: KernelNetwork, seen: _Seen, precision: Precision) -> Context:
     """Context of one network; see `fast_contexts`."""
     weights, (begin, end) = context_weights(network, seen.fixed, _DTYPES[precision]), _corners(seen.asked)
@@ -231,4 +217,4 @@ def fast_context(
     precision: Precision = "float32",
 ) -> Context:
     """`fast_contexts` of one network."""
-    return fast_contexts((network,), inputs, alpha_x, charge, whole, core, precision)[0]
+    return next(fast_contexts((network,), inputs, alpha_x, charge, whole, core, precision))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,10 @@ def _several(lines: tuple[CellLine, ...]) -> dict[str, Any]:
 
 def _written(predictor: Predictor, found: Answer, about: dict[str, Any], output: MapOutput) -> dict[str, Any]:
     """Write the maps with what they stand under, and sum up."""
-    maps = MapSet(tuple(found.volumes), {**PLAIN, **about}, output)
+    values = hashlib.sha256()  # structures and oxygen are in no other way a part of what the maps stand under
+    for volume in found.volumes.values():
+        values.update(np.ascontiguousarray(volume.values).data)
+    maps = MapSet(tuple(found.volumes), {**PLAIN, **about}, output, {"values": values.hexdigest()})
     whole = Slab(0, found.mask, found.out_of_domain, ({n: v.values for n, v in found.volumes.items()},))
     (tally,) = write_slabs(predictor.field.grid, lambda _: iter([whole]), [maps])
     return summed_up(predictor, maps, replace(tally, seconds=found.seconds), found.strangest)

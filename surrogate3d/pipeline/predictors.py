@@ -21,6 +21,7 @@ from surrogate3d.inference.compute import Compute
 from surrogate3d.inference.maps import Fractionation, wanted
 from surrogate3d.inference.published import PUBLICATIONS, answered, predict_published, reduced_metadata
 from surrogate3d.inference.regression import LetOnlyGiven
+from surrogate3d.inference.tile_networks import decided
 from surrogate3d.inference.tile_predictor import TilePredictor
 from surrogate3d.io.field_store import field_id, read_dose_field
 from surrogate3d.model.bundle import Surrogate, load_bundle
@@ -155,7 +156,7 @@ def surrogate_predictor(field: Field, name: str, surrogate: Surrogate, asked: Ma
         return _answer_in_tiles(tiled((line,)), MapsWanted(line, how, wanted(field, how, asked.names)))
 
     def inputs(line: CellLine) -> dict[str, Any]:
-        return {"table": table_for(surrogate, line).to_json(), "compute": compute.decides()}
+        return {"table": table_for(surrogate, line).to_json(), "compute": decided(compute)}
 
     return Predictor(
         field,

@@ -68,7 +68,7 @@ def test_a_tile_has_the_context_of_the_whole(core, inputs, networks):
     config = networks[0].config
     box, asked = widened(core, *network_reach(config)), widened(core, *places_reach(config))
     tile = inputs[(..., *box)].contiguous()
-    found = fast_contexts(networks, tile, ALPHA_X, CHARGE, Whole.of(inputs), within(core, box))
+    found = list(fast_contexts(networks, tile, ALPHA_X, CHARGE, Whole.of(inputs), within(core, box)))
     for network, context in zip(networks, found, strict=True):
         expected = by_the_twin(network, inputs)
         assert context.state.shape == (2, config.width, *tile.shape[3:])
