@@ -176,3 +176,17 @@ def test_a_path_goes_before_a_published_name(reduced_store, tmp_path, monkeypatc
 def test_no_predictor_without_spectra_takes_oxygen_and_keeps_silent():
     with pytest.raises(UnsupportedError, match="constant knows nothing of oxygen"):
         published_predictor(reduced(None), "F", "constant", replace(ASKED, oxygen="20"))
+
+
+def test_maps_of_other_values_are_not_taken_for_these_though_all_that_is_said_of_them_is_the_same(tmp_path):
+    field, where = reduced(Prescription(1.0, "absolute")), MapOutput(tmp_path / "maps", resume=True)
+    first = write_prediction(published_predictor(field, "F", "wedenberg", ASKED), LINE, where)
+    written = (tmp_path / "maps" / "maps.json").stat().st_mtime_ns
+    again = write_prediction(published_predictor(field, "F", "wedenberg", ASKED), LINE, where)
+    assert (tmp_path / "maps" / "maps.json").stat().st_mtime_ns == written
+    assert again["ranges"] == first["ranges"]
+    LET = field.volumes["LET_d"]
+    changed = {**field.volumes, "LET_d": replace(LET, values=1.1 * LET.values)}
+    other = replace(field, volumes=VolumeSet(field.grid, changed))
+    with pytest.raises(StoreError, match="exists"):
+        write_prediction(published_predictor(other, "F", "wedenberg", ASKED), LINE, where)
