@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 demo: .venv/.installed
 	$(BIN)/surrogate3d demo
 
-test: lint
+test: lint .venv/.browser
 	$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 lint: .venv/.installed-dev
@@ -32,5 +32,12 @@ clean:
 	@touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(PIP) --editable '.[test,lint,cluster,invitro,response,export,xarray]'
+	$(PIP) --editable '.[test,lint,cluster,invitro,response,export,xarray,parity]'
+	@touch $@
+
+# Reports and the viewer are tested in a browser. Where none can be installed those tests are skipped, and say so.
+.venv/.browser: .venv/.installed-dev
+	@command -v chromium >/dev/null || command -v google-chrome >/dev/null || \
+	  { test "$$(id -u)" = 0 && apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; } >/dev/null 2>&1 || \
+	  echo 'No Chromium: tests in a browser will be skipped. On Debian: apt-get install chromium' >&2
 	@touch $@

@@ -5,7 +5,9 @@ sqrt((dose difference / dose threshold)^2 + (distance / distance threshold)^2) o
 <= 1 passes. The evaluation is searched on shells of growing distance around the point, interpolated linearly between
 its voxels, until no further shell can give less (Wendling et al., Med. Phys. 34, 1647 (2007)). The shells are sampled
 as PyMedPhys does it, so that the two agree to rounding; names and defaults are PyMedPhys', too. On evaluation axes of
-uneven steps they agree with its `interp_algo="scipy"`; its default takes every step to be as wide as the first.
+uneven steps they agree with its `interp_algo="scipy"`; its default takes every step to be as wide as the first. Points
+of the search on the very edge of the evaluation count here; PyMedPhys loses some of them to rounding, and its gamma of
+voxels on the edge can be larger.
 """
 
 from __future__ import annotations
@@ -19,6 +21,10 @@ from numba import njit, prange
 from surrogate3d.errors import GridMismatchError, ValueRangeError
 
 Floats = npt.NDArray[np.float64]
+
+GAMMA_CRITERIA = ((1, 1), (2, 2), (3, 2))
+"""Dose difference in % and distance in mm that maps are judged by; the last is that of AAPM TG-218 (Miften et al. 2018,
+doi 10.1002/mp.12810), the others are stricter."""
 
 _EDGE_MM = 1e-9
 """A point this far outside the evaluation still counts as on its edge: coordinates are sums of rounded numbers."""
@@ -80,12 +86,13 @@ def gamma(
     reach = min(most * distance_mm_threshold, _span(axes_ref, axes_eval))
     found = np.full(len(points), np.inf)
     x, y, z = axes_eval
+    per_mm = np.array([(len(axis) - 1) / max(axis[-1] - axis[0], _EDGE_MM) for axis in axes_eval])
     for k in range(int(reach / step * (1 + 1e-12)) + 1):
         open_points = np.flatnonzero((found > k / interp_fraction) & ~((found < 1) & skip_once_passed))
         if not len(open_points):
             break
         offsets = shell(k * step, step, n_axes)
-        _search(open_points, points, doses, tolerance, k / interp_fraction, offsets, x, y, z, evaluation, found)
+        _search(open_points, points, doses, tolerance, k / interp_fraction, offsets, x, y, z, per_mm, evaluation, found)
     result = np.full(reference.shape, np.nan)
     result[chosen] = np.minimum(found, most)
     return result.reshape(np.shape(dose_reference))
@@ -170,14 +177,14 @@ def _span(axes_ref: list[Floats], axes_eval: list[Floats]) -> float:
 
 
 @njit(cache=True, error_model="numpy", inline="always")
-def _place(axis, x):  # type: ignore[no-untyped-def]  # compiled
+def _place(axis, per_mm, x):  # type: ignore[no-untyped-def]  # compiled
     """Index of the point below x and the fraction of the way to the next; index -1 outside."""
     top = len(axis) - 1
     if not (axis[0] - _EDGE_MM <= x <= axis[top] + _EDGE_MM):
         return -1, 0.0
     if top == 0:
         return 0, 0.0
-    i = min(max(int((x - axis[0]) / (axis[top] - axis[0]) * top), 0), top - 1)  # right at once if the steps are equal
+    i = min(max(int((x - axis[0]) * per_mm), 0), top - 1)  # right at once if the steps are equal
     while i > 0 and x < axis[i]:
         i -= 1
     while i < top - 1 and x >= axis[i + 1]:
@@ -204,19 +211,37 @@ def _between(values, i, j, k, u, v, w):  # type: ignore[no-untyped-def]  # compi
     return total
 
 
+@njit(cache=True, error_model="numpy", inline="always")
+def _within(values, i, j, k, u, v, w):  # type: ignore[no-untyped-def]  # compiled
+    """The same sum without its branches, where all corners exist; NaN if any of them is."""
+    p0, p1, v0, w0 = 1.0 - u, u, 1.0 - v, 1.0 - w
+    total = p0 * v0 * w0 * values[i, j, k] + p0 * v0 * w * values[i, j, k + 1]
+    total += p0 * v * w0 * values[i, j + 1, k]
+    total += p0 * v * w * values[i, j + 1, k + 1]
+    total += p1 * v0 * w0 * values[i + 1, j, k]
+    total += p1 * v0 * w * values[i + 1, j, k + 1]
+    total += p1 * v * w0 * values[i + 1, j + 1, k]
+    total += p1 * v * w * values[i + 1, j + 1, k + 1]
+    return total
+
+
 @njit(cache=True, parallel=True, error_model="numpy")
-def _search(which, points, doses, tolerance, far, offsets, x_axis, y_axis, z_axis, evaluation, found):  # type: ignore[no-untyped-def]  # compiled
+def _search(which, points, doses, tolerance, far, offsets, x_axis, y_axis, z_axis, per_mm, evaluation, found):  # type: ignore[no-untyped-def]  # compiled
     """Lower `found` by what one shell, `far` distance thresholds away, has for the points `which`."""
+    solid = min(evaluation.shape) > 1
     for n in prange(len(which)):
         point = which[n]
-        least = np.inf
+        at_x, at_y, at_z, wanted, least = points[point, 0], points[point, 1], points[point, 2], doses[point], np.inf
         for m in range(len(offsets)):
-            i, u = _place(x_axis, points[point, 0] + offsets[m, 0])
-            j, v = _place(y_axis, points[point, 1] + offsets[m, 1])
-            k, w = _place(z_axis, points[point, 2] + offsets[m, 2])
+            i, u = _place(x_axis, per_mm[0], at_x + offsets[m, 0])
+            j, v = _place(y_axis, per_mm[1], at_y + offsets[m, 1])
+            k, w = _place(z_axis, per_mm[2], at_z + offsets[m, 2])
             if i < 0 or j < 0 or k < 0:
                 continue
-            difference = abs(_between(evaluation, i, j, k, u, v, w) - doses[point])
+            dose = _within(evaluation, i, j, k, u, v, w) if solid else np.nan
+            if np.isnan(dose):
+                dose = _between(evaluation, i, j, k, u, v, w)
+            difference = abs(dose - wanted)
             if difference < least:  # never true of NaN
                 least = difference
         ratio = 0.0 if least == 0.0 else least / tolerance[point]  # no dose within no tolerance

@@ -16,6 +16,9 @@ METRICS: dict[str, str] = {
     "NRMSE_range": "root mean square of predicted - truth, over the range (max - min) of the truth",
     "bias": "mean of the relative error predicted / truth - 1, %",
     "rms": "root mean square of the relative error, %; as measured, the truth's own noise included",
+    "q05": "5th percentile of the signed relative error, %",
+    "q50": "median of the signed relative error, %",
+    "q95": "95th percentile of the signed relative error, %",
     "p95": "95th percentile of the absolute relative error, %",
     "max": "largest absolute relative error, %",
     "floor": "root mean square of the truth's own relative noise, %; null when unknown",
@@ -37,6 +40,9 @@ class ErrorSummary:
     NRMSE_range: float
     bias: float
     rms: float
+    q05: float
+    q50: float
+    q95: float
     p95: float
     max: float
     floor: float
@@ -76,9 +82,10 @@ def error_summary(
     x, y = np.asarray(predicted[answered], dtype=float), np.asarray(truth[answered], dtype=float)
     n_missing = int(answered.size - answered.sum())
     if not len(x):
-        return ErrorSummary(0, n_missing, *[np.nan] * 8)
+        return ErrorSummary(0, n_missing, *[np.nan] * 11)
     relative = 100.0 * (x / y - 1.0)
     rms = root_mean_square(relative)
+    q05, q50, q95 = (float(value) for value in np.percentile(relative, (5, 50, 95)))
     return ErrorSummary(
         n=len(x),
         n_missing=n_missing,
@@ -86,6 +93,9 @@ def error_summary(
         NRMSE_range=_ratio(root_mean_square(x - y), y.max() - y.min()),
         bias=float(relative.mean()),
         rms=rms,
+        q05=q05,
+        q50=q50,
+        q95=q95,
         p95=float(np.percentile(np.abs(relative), 95)),
         max=float(np.abs(relative).max()),
         floor=floor,

@@ -22,6 +22,9 @@ KINDS: dict[str, str] = {
 }
 """How a method's difference from the truth is to be read."""
 
+_ADDED = ("q05", "q50", "q95")
+"""Metrics that tables of the same schema did not have at first; they are read as unknown."""
+
 Maps = Mapping[str, npt.NDArray[np.floating]]
 
 
@@ -111,7 +114,7 @@ class ComparisonTable:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> ComparisonTable:
-        """The inverse of `to_json`.
+        """The inverse of `to_json`; quantiles of the signed error, which older tables do not have, are NaN then.
 
         Raises:
             FormatError: another schema, or a missing key.
@@ -181,7 +184,8 @@ def _row_to_json(row: ComparisonRow) -> dict[str, Any]:
 
 
 def _row_from_json(data: dict[str, Any]) -> ComparisonRow:
-    numbers: dict[str, Any] = {key: float("nan") if data[key] is None else data[key] for key in METRICS}
+    found = {**dict.fromkeys(_ADDED), **data}
+    numbers: dict[str, Any] = {key: float("nan") if found[key] is None else found[key] for key in METRICS}
     return ComparisonRow(data["method"], data["kind"], data["quantity"], data["region"], ErrorSummary(**numbers))
 
 

@@ -21,6 +21,7 @@ def test_hand_computed_summary():
     assert s.NRMSE_range == pytest.approx(np.sqrt(0.42 / 4) / 4)
     assert s.bias == pytest.approx(2.5)
     assert s.rms == pytest.approx(np.sqrt(75.0))
+    assert (s.q05, s.q50, s.q95) == pytest.approx((-8.5, 5.0, 10.0))  # of -10, 0, 10, 10; 15 % from -10 to 0
     assert s.p95 == pytest.approx(10.0)
     assert s.max == pytest.approx(10.0)
     assert s.floor == 3.0
@@ -69,7 +70,7 @@ def test_missing_predictions_are_counted_and_left_out():
 def test_nothing_to_compare_is_not_zero_error(predicted):
     s = error_summary(predicted, np.ones(predicted.shape))
     assert s.n == 0
-    assert np.isnan([s.R2, s.rms, s.p95, s.max, s.rms_net]).all()
+    assert np.isnan([s.R2, s.rms, s.q05, s.q50, s.q95, s.p95, s.max, s.rms_net]).all()
 
 
 def test_undefined_is_nan():
@@ -124,6 +125,12 @@ def test_noise_floor_refuses_other_shapes():
         noise_floor(np.ones(2), np.ones(3))
     with pytest.raises(GridMismatchError, match="region 'x'"):
         noise_floor(np.ones(2), np.ones(2), {"x": np.ones(3, bool)})
+
+
+def test_signed_quantiles_are_those_of_the_normal_distribution():
+    rng = np.random.default_rng(5)
+    s = error_summary(2.0 * rng.normal(1.01, 0.02, 200_000), np.full(200_000, 2.0))
+    assert (s.q05, s.q50, s.q95) == pytest.approx((1 - 2 * 1.6449, 1.0, 1 + 2 * 1.6449), abs=0.04)
 
 
 def test_scatter_and_bias_make_the_rms():

@@ -78,6 +78,17 @@ def test_json_is_standard_documented_and_reversible(table):
     assert again.as_rows("RBE", "rms_net") == table.as_rows("RBE", "rms_net")
 
 
+def test_a_table_written_before_the_signed_quantiles_reads_them_as_unknown(table):
+    data = table.to_json()
+    for row in data["rows"]:
+        for key in ("q05", "q50", "q95"):
+            del row[key]
+    old = ComparisonTable.from_json(data)
+    assert np.isnan([old.rows[0].summary.q05, old.rows[0].summary.q50, old.rows[0].summary.q95]).all()
+    assert old.rows[0].summary.p95 == table.rows[0].summary.p95
+    assert old.to_json()["rows"][0]["q50"] is None
+
+
 def test_json_refuses_what_it_does_not_know(table):
     with pytest.raises(FormatError, match="schema"):
         ComparisonTable.from_json({"schema": "else"})
