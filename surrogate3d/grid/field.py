@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import GridMismatchError, QuantityError
+from surrogate3d.grid.display import facts_html, shape_text, slices_html
 from surrogate3d.grid.geometry import Grid
 from surrogate3d.grid.spectrum import Spectra
 from surrogate3d.grid.volume import VolumeSet
@@ -88,7 +89,7 @@ class Beam:
                 raise QuantityError(f"beam {self.name}: {name} must be finite and not negative, found {value}")
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class DoseField:
     """Dose and LET of a plan on one grid, without spectra: what planning systems give (the reduced input).
 
@@ -149,8 +150,25 @@ class DoseField:
         known = [np.array(beam.direction) for beam in self.beams if beam.direction is not None]
         return any(abs(float(a @ known[0])) < ONE_AXIS for a in known)
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self.volumes)}; {shape_text(self.grid.shape)})"
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+    def _repr_html_(self) -> str:
+        """What a notebook shows: what is known of the plan, its volumes, and three slices of the dose."""
+        dose = self.volumes[self.dose_name]
+        name = f"<strong>{type(self).__name__}</strong>"
+        shown = self.volumes._repr_html_() + slices_html(self.grid, dose.values, dose.quantity)
+        return f"<div>{name}{facts_html(self._facts())}{shown}</div>"
+
+    def _facts(self) -> list[tuple[str, str]]:
+        prescription = self.prescription.statement if self.prescription else "none: dose in arbitrary scale"
+        beams = ", ".join(beam.name for beam in self.beams) or "not known"
+        definitions = self.let_definitions.items()
+        LET = [(name, f"{each.weighting}-averaged; {each.particles}; {each.medium}") for name, each in definitions]
+        return [("beams", beams), ("prescription", prescription), *LET]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class Field(DoseField):
     """Dose, LET and spectra of one plan on one grid.
 
@@ -217,6 +235,14 @@ class Field(DoseField):
             raise QuantityError(
                 f"{what}: {100 * apart:.0f} % of the dose is elsewhere in the other run; give two runs of the same plan"
             )
+
+    def _facts(self) -> list[tuple[str, str]]:
+        axes = self.spectra.axes
+        bins = f"{'+'.join(axes.species)}, {axes.n_bins} energy bins each"
+        beam = f"towards {'larger' if self.beam_sign > 0 else 'smaller'} {'ijk'[self.beam_axis]}"
+        halves = "two independent halves are kept" if self.halves else "no halves are kept"
+        histories = f"{self.histories:,}; {halves}"
+        return [("spectra", bins), ("beam", beam), ("histories", histories), *super()._facts()]
 
     @property
     def tracks(self) -> npt.NDArray[np.float64]:

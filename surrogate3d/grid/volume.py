@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from surrogate3d.errors import GridMismatchError
+from surrogate3d.grid.display import facts_html, grid_facts, shape_text, values_text, volume_html, volumes_html
 from surrogate3d.grid.geometry import Grid
 from surrogate3d.grid.quantity import Quantity
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Volume:
     """One quantity on a grid.
 
@@ -35,6 +36,13 @@ class Volume:
             raise GridMismatchError(
                 f"{self.quantity.name}: values have shape {self.values.shape}, the grid {self.grid.shape}"
             )
+
+    def __repr__(self) -> str:
+        return f"Volume({self.quantity.label}, {shape_text(self.grid.shape)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the grid, the range, and three slices."""
+        return volume_html(self.grid, self.values, self.quantity)
 
 
 def turned_to(volume: Volume, grid: Grid) -> Volume:
@@ -77,3 +85,11 @@ class VolumeSet(Mapping[str, Volume]):
 
     def __len__(self) -> int:
         return len(self._volumes)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self)}; {shape_text(self.grid.shape)})"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the grid, and each volume with its range."""
+        rows = [(name, volume.quantity, values_text(volume.values)) for name, volume in self.items()]
+        return facts_html(grid_facts(self.grid)) + volumes_html(rows)
