@@ -73,7 +73,13 @@ def predict(
         typer.Option(help="Number of equal fractions, 1 if not given; one for all doses, or one for each."),
     ] = None,
     formats: Annotated[
-        str, typer.Option("--format", metavar="LIST", help="Any of nifti,nii,mha,nrrd,zarr, separated by commas.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="LIST",
+            help="Any of nifti,nii,mha,nrrd,zarr,rtdose, separated by commas. rtdose is for D_RBE, BED and EQD2, with "
+            "0 where there is no answer; alone it refuses other maps.",
+        ),
     ] = "nifti",
     maps: Annotated[
         str | None, typer.Option(metavar="LIST", help="Which maps, such as RBE,D_RBE; else all that are possible.")

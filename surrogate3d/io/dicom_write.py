@@ -22,7 +22,6 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
-
 from surrogate3d.errors import GeometryError, QuantityError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import Grid, Volume
 from surrogate3d.io.atomic import atomic_file
@@ -100,13 +99,13 @@ def write_rtdose(
     path, options = Path(path), options or RtDoseOptions()
     if path.suffix != ".dcm":
         raise UnsupportedError(f"{path}: RT Dose is written to .dcm")
-    _words(volume, 0, options)  # what is no dose needs no advice about its voxels
-    _require_representable(volume.grid, path)
+    dose_words(volume, 0, options)  # what is no dose needs no advice about its voxels
+    require_representable(volume.grid, path)
     if options.reference is not None:
-        _require_overlap(volume.grid, options.reference, path)
-    dose, unanswered = _answered(_axial(volume), options.nan_as)
-    words = _words(dose, unanswered, options)
-    scaling = _scaling(float(dose.values.max()))
+        require_overlap(volume.grid, options.reference, path)
+    dose, unanswered = _answered(turned_axial(volume), options.nan_as)
+    words = dose_words(dose, unanswered, options)
+    scaling = dose_grid_scaling(float(dose.values.max()))
     stored = np.rint(dose.values / float(scaling)).astype(np.uint32)
     identity = Identity(options.when or datetime.now(), options.seed)
     file = rt_dose(stored, scaling, dose.grid, words, options.reference, identity)
@@ -114,8 +113,8 @@ def write_rtdose(
         sum_over_plan(file, options.reference)
     else:
         sum_without_plan(file, options.parameters)
-    content = _encoded(file)
-    about = _about(file, dose, unanswered, options, content) | {"file": path.name}
+    content = encoded(file)
+    about = about_dose(file, dose, unanswered, options, content) | {"file": path.name}
     sidecar = path.with_suffix(".json")
     with atomic_file(path, overwrite, len(content)) as dicom, atomic_file(sidecar, overwrite) as beside:
         dicom.write_bytes(content)
@@ -123,7 +122,12 @@ def write_rtdose(
     return about
 
 
-def _require_representable(grid: Grid, path: Path) -> None:
+def require_representable(grid: Grid, path: Path) -> None:
+    """Refuse a grid that RT Dose does not hold.
+
+    Raises:
+        GeometryError: too many voxels along an axis or in all.
+    """
     across = max(grid.shape)
     if across > _MOST_FRAMES or 4 * grid.n_voxels > _MOST_BYTES:
         raise GeometryError(
@@ -132,8 +136,12 @@ def _require_representable(grid: Grid, path: Path) -> None:
         )
 
 
-def _require_overlap(grid: Grid, reference: DicomReference, path: Path) -> None:
-    """A simulation in coordinates of its own, not the patient's, would be placed wrongly without a word."""
+def require_overlap(grid: Grid, reference: DicomReference, path: Path) -> None:
+    """Refuse a simulation in coordinates of its own, not the patient's: it would be placed wrongly without a word.
+
+    Raises:
+        GeometryError: the grid lies wholly outside the dose that is the reference.
+    """
     if reference.box_mm is None:
         return
     corners = grid.position_mm(list(product(*((0, n - 1) for n in grid.shape))))
@@ -149,7 +157,7 @@ def _box(low: npt.NDArray[np.float64], high: npt.NDArray[np.float64]) -> str:
     return " x ".join(f"{a:.4g}..{b:.4g}" for a, b in zip(low, high, strict=True))
 
 
-def _axial(volume: Volume) -> Volume:
+def turned_axial(volume: Volume) -> Volume:
     """The same voxels with index axes in the order and sense nearest to x, y, z, right-handed."""
     grid = volume.grid
     cosines = np.asarray(grid.direction, dtype=float)
@@ -189,7 +197,13 @@ def _answered(volume: Volume, nan_as: float | None) -> tuple[Volume, int]:
     return Volume(volume.grid, filled, volume.quantity), int(missing.sum())
 
 
-def _words(volume: Volume, unanswered: int, options: RtDoseOptions) -> DoseWords:
+def dose_words(volume: Volume, unanswered: int, options: RtDoseOptions) -> DoseWords:
+    """What RT Dose says of a quantity, and how many of its voxels have no answer.
+
+    Raises:
+        UnsupportedError: the quantity is no dose.
+        QuantityError: a LET without `let`.
+    """
     quantity, units = volume.quantity, "GY"
     what = (PHYSICAL | EFFECTIVE | LET).get(quantity.name)
     if what is None:
@@ -221,7 +235,7 @@ def _fitting(words: Sequence[str]) -> str:
     return text
 
 
-def _scaling(maximum: float) -> str:
+def dose_grid_scaling(maximum: float) -> str:
     """Gy per stored step, at most 16 characters, rounded up so that the largest value is never clipped."""
     if maximum == 0:
         return "1"
@@ -232,7 +246,8 @@ def _scaling(maximum: float) -> str:
     return text
 
 
-def _encoded(file: pydicom.Dataset) -> bytes:
+def encoded(file: pydicom.Dataset) -> bytes:
+    """The object as a file of PS3.10, explicit VR little endian."""
     file.file_meta = FileMetaDataset()
     file.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     stream = io.BytesIO()
@@ -240,9 +255,10 @@ def _encoded(file: pydicom.Dataset) -> bytes:
     return stream.getvalue()
 
 
-def _about(
+def about_dose(
     file: pydicom.Dataset, dose: Volume, unanswered: int, options: RtDoseOptions, content: bytes
 ) -> dict[str, Any]:
+    """What the JSON file beside an object says, with the SHA-256 of its content."""
     notes = [_ANONYMOUS] if options.reference is None else list(options.reference.notes)
     if file.DoseSummationType != "PLAN":
         notes.append(_NO_PLAN)

@@ -6,20 +6,20 @@ A `Grid` is in the LPS frame (ITK, DICOM) and its arrays are (i, j, k). What eac
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
 from surrogate3d.errors import StoreError, UnsupportedError
 from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet, quantity
 from surrogate3d.io.atomic import atomic_file
 from surrogate3d.io.itk_images import itk_notes, read_itk, write_itk
-from surrogate3d.io.map_files import SUFFIX, ZARR_NAME
+from surrogate3d.io.map_files import RTDOSE, SUFFIX, ZARR_NAME
+from surrogate3d.io.map_writer import MAPS_NAME, MapWriter
 from surrogate3d.io.map_writer import MAPS_SCHEMA as MAPS_SCHEMA
-from surrogate3d.io.map_writer import MapWriter
 from surrogate3d.io.nifti import nifti_notes, read_nifti, write_nifti
 from surrogate3d.io.zarr_group import get_volume, get_volumes, open_group
 
@@ -128,6 +128,11 @@ def read_map(out_dir: str | Path, name: str, kind: str) -> npt.NDArray[np.floati
         StoreError: there is no such file or group.
         Surrogate3dError: as of `read_image`.
     """
+    if kind == RTDOSE:
+        from surrogate3d.io.map_rtdose import read_dose  # not before it is needed: it loads pydicom
+
+        about = json.loads((Path(out_dir) / MAPS_NAME).read_text(encoding="utf-8"))
+        return read_dose(Path(out_dir), name, Grid.from_json(about["grid"]), about["maps"][name]["n_nan"])
     if kind == "zarr":
         group, about = open_group(Path(out_dir) / ZARR_NAME)
         return get_volume(group, Grid.from_json(about["grid"]), name).values

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +24,17 @@ from surrogate3d.io.metaimage import meta_head
 from surrogate3d.io.nifti import nifti_head
 from surrogate3d.io.zarr_group import GroupWriter, new_array, quantity_words
 
+if TYPE_CHECKING:
+    from surrogate3d.io.dicom_reference import DicomReference
+
 SUFFIX = {"nifti": ".nii.gz", "nii": ".nii", "mha": ".mha", "nrrd": ".nrrd"}
 """Formats of one file a map."""
 
-FORMATS = (*SUFFIX, "zarr")
+RTDOSE = "rtdose"
+DOSES = ("dose_to_water", "dose_to_medium", "D_RBE", "BED", "EQD2")
+"""Quantities that become RT Dose."""
+
+FORMATS = (*SUFFIX, "zarr", RTDOSE)
 ZARR_NAME = "maps.zarr"
 _SCALED = ("nifti", "nii")
 """Formats that have int16 with a scale that all readers apply; the others are always float32."""
@@ -46,6 +53,32 @@ def require_formats(formats: Sequence[str], dtype: str) -> None:
         raise UnsupportedError(f"maps are written as float32 or int16, found {dtype}")
     if dtype == "int16" and not set(formats) & set(_SCALED):
         raise UnsupportedError(f"int16 is for {' and '.join(_SCALED)}, found {', '.join(formats)}; write float32")
+
+
+def require_doses(formats: Sequence[str], quantities: Mapping[str, Quantity]) -> None:
+    """Refuse RT Dose of maps that have no dose among them, and of others that no further format holds.
+
+    Args:
+        formats: that are asked for.
+        quantities: what the maps mean, by name.
+
+    Raises:
+        UnsupportedError: with the maps that are no dose, and what to ask for.
+    """
+    others = [name for name, meaning in quantities.items() if meaning.name not in DOSES]
+    if RTDOSE not in formats or not others:
+        return
+    if len(others) == len(quantities):
+        raise UnsupportedError(
+            f"rtdose is for {', '.join(DOSES)}, found only {', '.join(others)}; write another format, or maps of dose "
+            "(D_RBE, BED and EQD2 need a prescription)"
+        )
+    if set(formats) == {RTDOSE}:
+        doses = ", ".join(name for name in quantities if name not in others)
+        raise UnsupportedError(
+            f"rtdose is for {', '.join(DOSES)}, and no other format is asked for that holds {', '.join(others)}; ask "
+            f"for {doses} alone, or for a format more, such as nifti,rtdose"
+        )
 
 
 def image_head(kind: str, grid: Grid, quantity: Quantity) -> ImageHead:
@@ -84,8 +117,10 @@ class MapFiles:
         self._folder, self._grid, self._quantities = folder, grid, dict(quantities)
         self.depth = piece_planes(grid.shape)
         self._scaled = [kind for kind in _SCALED if kind in formats and dtype == "int16"]
-        kinds = [kind for kind in dict.fromkeys(formats) if kind != "zarr"]
+        self._doses = [name for name, meaning in quantities.items() if RTDOSE in formats and meaning.name in DOSES]
+        kinds = [kind for kind in dict.fromkeys(formats) if kind in SUFFIX]
         self.names = [name + SUFFIX[kind] for kind in kinds for name in quantities]
+        self.names += [name + suffix for name in self._doses for suffix in (".dcm", ".json")]
         self._group = GroupWriter(folder / ZARR_NAME) if "zarr" in formats else None
         if self._group:
             self.names.append(ZARR_NAME)
@@ -94,7 +129,7 @@ class MapFiles:
             for kind in (kind for kind in kinds if kind not in self._scaled):
                 file = name + SUFFIX[kind]
                 self._images[name][file] = ImageFile(folder / file, image_head(kind, grid, meaning))
-            if self._scaled:
+            if self._scaled or name in self._doses:
                 self._images[name][name + KEPT_SUFFIX] = ImageFile(folder / (name + KEPT_SUFFIX), KEPT)
         self._arrays = (
             {name: self._array(self._group, name, meaning) for name, meaning in quantities.items()}
@@ -171,6 +206,40 @@ class MapFiles:
 
         with ThreadPoolExecutor(THREADS) as pool:
             return dict(zip(scales, pool.map(written, scales), strict=True))
+
+    def write_doses(
+        self,
+        ranges: Mapping[str, MapRange],
+        comment: Sequence[str],
+        reference: DicomReference | None,
+        parameters: Mapping[str, Any],
+        seed: str,
+    ) -> dict[str, dict[str, Any]]:
+        """Write the files of RT Dose, where there are any, from the values that were kept.
+
+        Args:
+            ranges: of the whole maps.
+            comment: words for Dose Comment, the most important first.
+            reference: patient, study, frame of reference and plan; None is an anonymous patient.
+            parameters: plain data for the JSON files.
+            seed: UIDs follow from it.
+
+        Returns:
+            What `maps.json` says of each map.
+
+        Raises:
+            ValueRangeError: as of `map_rtdose.write_dose`.
+        """
+        if not self._doses:
+            return {}
+        from surrogate3d.io.dicom_write import RtDoseOptions  # not before it is needed: it loads pydicom
+        from surrogate3d.io.map_rtdose import write_dose
+
+        options = RtDoseOptions(reference=reference, nan_as=0.0, comment=comment, parameters=parameters, seed=seed)
+        return {
+            name: write_dose(self._folder, name, self._grid, self._quantities[name], ranges[name], options)
+            for name in self._doses
+        }
 
     def let_go(self) -> None:
         """Remove the values that were kept."""

@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,11 +24,14 @@ from surrogate3d.io.atomic import atomic_directory
 from surrogate3d.io.fast_gzip import PACKER
 from surrogate3d.io.manifest import has_schema
 from surrogate3d.io.map_file import THREADS
-from surrogate3d.io.map_files import MapFiles, PackedMap, require_formats
+from surrogate3d.io.map_files import RTDOSE, MapFiles, PackedMap, require_doses, require_formats
 from surrogate3d.io.map_journal import JOURNAL_NAME, Journal, Put, Slab
 from surrogate3d.io.map_partial import partial_maps
 from surrogate3d.io.map_range import MapRange
 from surrogate3d.io.zarr_group import quantity_words
+
+if TYPE_CHECKING:
+    from surrogate3d.io.dicom_reference import DicomReference
 
 MAPS_SCHEMA = "surrogate3d.maps/1"
 MAPS_NAME = "maps.json"
@@ -46,7 +49,8 @@ class MapWriter:
 
     Args:
         out_dir: the directory, which holds one file a map for "nifti" (`.nii.gz`), "nii", "mha" and "nrrd", one group
-            `maps.zarr` for "zarr", and `maps.json` with units, definitions, ranges and metadata.
+            `maps.zarr` for "zarr", DICOM RT Dose with a JSON file for each map of a dose for "rtdose" (NaN is 0 there,
+            and counted), and `maps.json` with units, definitions, ranges and metadata.
         grid: of the maps.
         quantities: what the maps mean, by name.
         formats: any of `map_files.FORMATS`.
@@ -57,10 +61,15 @@ class MapWriter:
             The other formats are float32.
         nan_as: 0.0 stores NaN as 0 in int16; None refuses it.
         fingerprint: text that decides the values: field, model, cell line, settings. Without it nothing is resumed.
+        comment: words for Dose Comment of RT Dose, the most important first.
+        reference: whose patient, study, frame of reference and plan RT Dose has, of `dicom_reference.read_reference`;
+            None is an anonymous patient.
 
     Raises:
         QuantityError: no maps, or a name that zarr cannot have.
-        UnsupportedError: unknown format, or a type that none of the formats has.
+        UnsupportedError: unknown format, or a type that none of the formats has; RT Dose of no dose, or alone with maps
+            that are no dose.
+        GeometryError: RT Dose does not hold a grid of this size, or it lies outside the dose that is the reference.
         StoreError: `out_dir` exists and is not to be, or must not be, replaced; `resume` finds an interrupted writing
             of other maps; another process is writing; or the disk is full.
     """
@@ -78,11 +87,13 @@ class MapWriter:
         dtype: str = "float32",
         nan_as: float | None = None,
         fingerprint: str | None = None,
+        comment: Sequence[str] = (),
+        reference: DicomReference | None = None,
     ) -> None:
         self._target, self._grid, self._quantities = Path(out_dir), grid, dict(quantities)
         self._formats, self._metadata = tuple(formats), dict(metadata or {})
         self._overwrite, self._resume, self._fingerprint = overwrite, resume, fingerprint
-        self._dtype, self._nan_as = dtype, nan_as
+        self._dtype, self._nan_as, self._dicom = dtype, nan_as, (tuple(comment), reference)
         self._stack, self._finished = ExitStack(), False
         self._done, self._kept, self._parts = 0, 0, list[Mapping[str, npt.NDArray[np.floating]]]()
         self._puts, self._counts = deque[Put](), Counter[str]()
@@ -169,7 +180,7 @@ class MapWriter:
 
         Raises:
             StoreError: planes are missing.
-            ValueRangeError: values that int16 does not hold.
+            ValueRangeError: values that int16 or RT Dose does not hold.
             OSError: a slab could not be written.
         """
         if self._done != self._grid.shape[2]:
@@ -189,6 +200,11 @@ class MapWriter:
         require_formats(self._formats, self._dtype)
         if not self._quantities:
             raise QuantityError(f"{self._target}: expected at least one map, found none")
+        require_doses(self._formats, self._quantities)
+        if RTDOSE in self._formats:
+            from surrogate3d.io.map_rtdose import require_grid  # not before it is needed: it loads pydicom
+
+            require_grid(self._grid, self._dicom[1], self._target)
         if self._overwrite and self._target.exists() and not has_schema(self._target / MAPS_NAME, MAPS_SCHEMA):
             raise StoreError(
                 f"{self._target} exists and is not a directory of our maps, so it is not replaced; choose another name"
@@ -215,12 +231,11 @@ class MapWriter:
         maps = {name: self._ranges[name].summary(meaning) for name, meaning in self._quantities.items()}
         for name, how in scaled.items():
             maps[name]["int16"] = how
-        return {
-            "schema": MAPS_SCHEMA,
-            "grid": self._grid.to_json(),
-            "maps": maps,
-            "metadata": {**self._metadata, **metadata},
-        }
+        said = {**self._metadata, **metadata}
+        seed = self._fingerprint or json.dumps([maps, said], sort_keys=True)
+        for name, how in self._files.write_doses(self._ranges, *self._dicom, said, seed).items():
+            maps[name]["rtdose"] = how
+        return {"schema": MAPS_SCHEMA, "grid": self._grid.to_json(), "maps": maps, "metadata": said}
 
     def _send(self, end: int) -> None:
         """Have the slab that ends before plane `end` packed and written."""
@@ -275,4 +290,5 @@ class MapWriter:
             "dtype": self._dtype,
             "nan_as": self._nan_as,
             "packer": PACKER,
+            "dicom": [list(self._dicom[0]), str(self._dicom[1] and (self._dicom[1].attributes, self._dicom[1].plan))],
         }

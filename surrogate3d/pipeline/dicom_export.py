@@ -10,9 +10,11 @@ from typing import Any
 
 from surrogate3d.errors import FormatError, PrescriptionError, QuantityError, StoreError, UnknownNameError
 from surrogate3d.grid import Volume, quantity
-from surrogate3d.io.dicom_write import RtDoseOptions, write_rtdose
 from surrogate3d.io.field_store import field_id, read_dose_field
+
+from surrogate3d.io.dicom_write import RtDoseOptions, write_rtdose
 from surrogate3d.io.images import MAPS_SCHEMA, read_image, read_maps
+from surrogate3d.pipeline.map_summary import comment
 
 MAPS_JSON = "maps.json"
 
@@ -112,18 +114,3 @@ def _of_field(path: Path, name: str) -> tuple[Volume, tuple[str, ...], dict[str,
     prescribed = field.prescription.dose_gy if field.prescription else None
     words = (f"{prescribed:g} Gy prescribed",) if prescribed is not None else ()
     return field.volumes[name], (*words, f"field {identifier[:8]}"), parameters
-
-
-def comment(metadata: Mapping[str, Any]) -> tuple[str, ...]:
-    """Words for Dose Comment from the metadata of maps, the most important first."""
-    line, words = metadata.get("cell_line") or {}, []
-    if line:
-        words.append(str(line["name"]))
-    model = metadata.get("model") or str(metadata.get("bundle_id") or "")[:8]
-    if name := model.get("name") if isinstance(model, Mapping) else model:
-        words.append(f"model {name}")
-    if metadata.get("fraction_dose_gy"):
-        words.append(f"{metadata.get('fractions', 1)}x{metadata['fraction_dose_gy']:g}Gy")
-    if line:
-        words.append(f"ax={line['alpha_x']:.4g} bx={line['beta_x']:.4g}")
-    return tuple(words)

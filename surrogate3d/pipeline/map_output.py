@@ -13,16 +13,17 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
-
 from surrogate3d.errors import ConfigError
 from surrogate3d.grid import Grid, quantity
 from surrogate3d.inference.maps import EVERYWHERE
 from surrogate3d.inference.spectrum_distance import SpectrumFeatures
-from surrogate3d.io.images import read_map
 from surrogate3d.io.manifest import has_schema
+from surrogate3d.io.map_files import RTDOSE
 from surrogate3d.io.map_writer import MAPS_NAME, MAPS_SCHEMA, MapWriter
 from surrogate3d.pipeline.map_slabs import Slab
-from surrogate3d.pipeline.map_summary import value_range
+
+from surrogate3d.io.images import read_map
+from surrogate3d.pipeline.map_summary import comment, value_range
 
 Single = npt.NDArray[np.float32]
 Progress = Callable[[int, int], None]
@@ -199,6 +200,7 @@ def _writer(grid: Grid, wanted: MapSet) -> MapWriter:
         dtype=output.dtype,
         nan_as=0.0 if output.dtype == "int16" else None,
         fingerprint=wanted.identity,
+        comment=comment(wanted.about),
     )
 
 
@@ -208,7 +210,8 @@ def _counts(slab: Slab) -> dict[str, int]:
 
 def _read_back(wanted: MapSet) -> dict[str, Single]:
     """Values that are known, from the files: those before an interruption were never in this process."""
-    maps = {name: read_map(wanted.output.folder, name, wanted.output.formats[0]) for name in wanted.names}
+    kind = min(wanted.output.formats, key=lambda each: each == RTDOSE)  # which holds every map only alone
+    maps = {name: read_map(wanted.output.folder, name, kind) for name in wanted.names}
     known = next((np.isfinite(values) for name, values in maps.items() if name not in EVERYWHERE), None)
     if known is None:
         known = maps["mask"] > 0 if "mask" in maps else np.ones(next(iter(maps.values())).shape, dtype=bool)

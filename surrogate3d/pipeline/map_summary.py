@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-import surrogate3d
 from surrogate3d.grid import DoseField, VolumeSet
 from surrogate3d.inference.curves import CurveMap
 from surrogate3d.inference.maps import PRESCRIBED, Fractionation
 from surrogate3d.physics.cell_line import CellLine
+
+import surrogate3d
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,3 +62,18 @@ def refused(made: Collection[str], field: DoseField) -> dict[str, str]:
 def largest_dose_gy(field: DoseField, fractionation: Fractionation) -> float | None:
     """Of a fraction; to be compared with the fraction dose where no prescription says it. None in arbitrary scale."""
     return float(np.nanmax(field.dose)) / fractionation.fractions if field.prescription else None
+
+
+def comment(metadata: Mapping[str, Any]) -> tuple[str, ...]:
+    """Words for Dose Comment from the metadata of maps, the most important first."""
+    line, words = metadata.get("cell_line") or {}, []
+    if line:
+        words.append(str(line["name"]))
+    model = metadata.get("model") or str(metadata.get("bundle_id") or "")[:8]
+    if name := model.get("name") if isinstance(model, Mapping) else model:
+        words.append(f"model {name}")
+    if metadata.get("fraction_dose_gy"):
+        words.append(f"{metadata.get('fractions', 1)}x{metadata['fraction_dose_gy']:g}Gy")
+    if line:
+        words.append(f"ax={line['alpha_x']:.4g} bx={line['beta_x']:.4g}")
+    return tuple(words)
