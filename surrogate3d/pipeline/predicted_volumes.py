@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from surrogate3d.errors import UnsupportedError
 from surrogate3d.grid import Grid, Volume, VolumeSet, quantity
+from surrogate3d.grid.display import facts_html, grid_facts, shape_text, values_text, volume_html, volumes_html
 from surrogate3d.grid.spectrum import Box
 from surrogate3d.inference.tile_predictor import TilePredictor
 from surrogate3d.physics.cell_line import CellLine
@@ -89,6 +90,19 @@ class PredictedVolumes(Mapping[str, "PredictedVolume"]):
             self._whole = found
         return found
 
+    def __repr__(self) -> str:
+        return f"PredictedVolumes({', '.join(self)}; {shape_text(self.grid.shape)}, computed when looked at)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the maps, and of those that are computed their range. It computes nothing."""
+        said = {name: values_text(values) for name, values in self._whole.items()}
+        rows = [(name, quantity(name), said.get(name, "not computed yet")) for name in self]
+        return facts_html([("cell line", self._line.name), *grid_facts(self.grid)]) + volumes_html(rows)
+
+    def known(self, name: str) -> Single | None:
+        """(i, j, k) values of a map if all of it is computed, else None."""
+        return self._whole.get(name)
+
     @cached_property
     def _tiles(self) -> TilePredictor:
         assert self._predictor.tiled is not None
@@ -141,6 +155,15 @@ class PredictedVolume:
 
     def __repr__(self) -> str:
         return f"PredictedVolume({self.quantity.symbol}, {self.quantity.unit}, {self.shape}, computed when looked at)"
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: as `Volume` if it is computed, else how to compute it. It computes nothing."""
+        values = self._volumes.known(self._name)
+        if values is not None:
+            return volume_html(self.grid, values, self.quantity)
+        how = "not computed yet: .values computes the map, and a slice such as [:, :, k] what it needs"
+        facts = [("quantity", self.quantity.definition), ("values", how), *grid_facts(self.grid)]
+        return facts_html(facts)
 
 
 def _full(part: Any) -> list[Any]:
