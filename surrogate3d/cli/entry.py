@@ -20,11 +20,14 @@ from surrogate3d.cli import (
     active_command,
     cell_line_commands,
     combine_commands,
+    compare_command,
     design_commands,
     dicom_commands,
     direct_command,
     export,
     field_commands,
+    figures_command,
+    handover_command,
     invitro_commands,
     judge_commands,
     let_command,
@@ -34,6 +37,7 @@ from surrogate3d.cli import (
     response_commands,
     topas_commands,
     tour_commands,
+    view_command,
 )
 from surrogate3d.cli.console import line
 from surrogate3d.errors import Surrogate3dError
@@ -47,7 +51,8 @@ _USAGE_ERROR = cast(type[Exception], typer.BadParameter.__base__)  # UsageError,
 app = typer.Typer(
     name="surrogate3d",
     help="Whole-volume maps of cell survival and RBE from TOPAS radiation fields.",
-    epilog="Results go to stdout, progress to stderr. An error is one line on stderr; exit code 1, wrong usage 2.",
+    epilog="Results go to stdout, progress to stderr. An error is one line on stderr; exit code 1, wrong usage 2. "
+    "Of validate and compare, 3: problems are named in the result; 4: a limit is not met, with --strict.",
     rich_markup_mode="rich",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -66,6 +71,10 @@ for module in (
     predict_command,
     export,
     judge_commands,
+    compare_command,
+    view_command,
+    figures_command,
+    handover_command,
     cell_line_commands,
     invitro_commands,
     response_commands,

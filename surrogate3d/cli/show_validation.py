@@ -8,6 +8,7 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.table import Table
 
+from surrogate3d.cli import show_compare
 from surrogate3d.cli.console import show, warn
 
 _SHOWN = {"rms": "rms %", "bias": "bias %", "p95": "p95 %", "R2": "R2", "NRMSE_range": "NRMSE"}
@@ -15,9 +16,11 @@ _SHOWN = {"rms": "rms %", "bias": "bias %", "p95": "p95 %", "R2": "R2", "NRMSE_r
 
 def warnings(data: Mapping[str, Any]) -> None:
     """Say what a reader of the numbers must know."""
-    if data["self_consistency"]:
+    for problem in data["problems"]:
+        warn(problem["sentence"])
+    if data.get("self_consistency"):
         warn("no --reference was given: the truth comes from the same noisy spectra; this is self-consistency only")
-    if data["plan_was_trained_on"]:
+    if data.get("plan_was_trained_on"):
         warn("the model was trained on other voxels of this plan; a new plan will do worse")
     strange, answered = data["voxels_out_of_domain"], data["voxels_answered"]
     if strange:
@@ -27,7 +30,11 @@ def warnings(data: Mapping[str, Any]) -> None:
 
 
 def validation(data: Mapping[str, Any]) -> None:
-    """Print the errors of RBE by region and method, the time per voxel, and the notes."""
+    """Print the verdict, the errors by region and method, the time per voxel, and the notes."""
+    if "comparison" in data:
+        show_compare.comparison(data["comparison"] | {"output": None, "csv": None})
+        _written(data)
+        return
     rows = [row for row in data["table"]["rows"] if row["quantity"] == "RBE"]
     show(
         f"RBE at {data['fraction_dose_gy']:g} Gy, {data['cell_line']}, against {data['truth']}; alpha and -ln S: --json"
@@ -35,8 +42,13 @@ def validation(data: Mapping[str, Any]) -> None:
     for region in dict.fromkeys(row["region"] for row in rows):
         show(_errors([row for row in rows if row["region"] == region], region))
     show(_times(data["table"]["seconds_per_voxel"]))
+    show(*data["verdict"])
     show("(model) another biology than the truth's: a difference between models, not an error")
     show(*(f"note: {note}" for note in data["table"]["notes"]))
+    _written(data)
+
+
+def _written(data: Mapping[str, Any]) -> None:
     if data["report"]:
         show(f"written: {data['report']}")
 

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
+
 from surrogate3d.errors import GeometryError, QuantityError, UnsupportedError, ValueRangeError
 from surrogate3d.grid import Grid, Volume
 from surrogate3d.io.atomic import atomic_file

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from surrogate3d.errors import StoreError, UnsupportedError
 from surrogate3d.grid import Grid, Quantity, Volume, VolumeSet, quantity
 from surrogate3d.io.atomic import atomic_file

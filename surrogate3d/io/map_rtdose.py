@@ -22,15 +22,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
+
 from surrogate3d.errors import ValueRangeError
 from surrogate3d.grid import Grid, Quantity, Volume
 from surrogate3d.grid.volume import turned_to
 from surrogate3d.io.dicom_dose import read_rtdose
 from surrogate3d.io.dicom_modules import DoseWords, Identity, rt_dose, sum_over_plan, sum_without_plan
 from surrogate3d.io.dicom_reference import DicomReference
-from surrogate3d.io.map_range import MapRange
-from surrogate3d.io.map_scaled import KEPT_SUFFIX
-
 from surrogate3d.io.dicom_write import (
     RtDoseOptions,
     about_dose,
@@ -41,6 +39,8 @@ from surrogate3d.io.dicom_write import (
     require_representable,
     turned_axial,
 )
+from surrogate3d.io.map_range import MapRange
+from surrogate3d.io.map_scaled import KEPT_SUFFIX
 
 _NO_TIME = datetime(2000, 1, 1)
 """It does not stay in the object: a time would make other bytes of the same maps."""

@@ -10,9 +10,8 @@ from typing import Any
 
 from surrogate3d.errors import FormatError, PrescriptionError, QuantityError, StoreError, UnknownNameError
 from surrogate3d.grid import Volume, quantity
-from surrogate3d.io.field_store import field_id, read_dose_field
-
 from surrogate3d.io.dicom_write import RtDoseOptions, write_rtdose
+from surrogate3d.io.field_store import field_id, read_dose_field
 from surrogate3d.io.images import MAPS_SCHEMA, read_image, read_maps
 from surrogate3d.pipeline.map_summary import comment
 

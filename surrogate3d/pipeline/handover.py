@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
 from surrogate3d.errors import GridMismatchError, QuantityError, StoreError
 from surrogate3d.grid import DoseField, Grid, Volume
 from surrogate3d.io.atomic import atomic_directory
@@ -26,7 +27,6 @@ from surrogate3d.io.segmentation import write_segmentation
 from surrogate3d.pipeline.any_map import maps_json, read_any_map
 from surrogate3d.pipeline.handover_index import INDEX_NAME, LABELS, MAPS, PLAN, SCHEMA, index_of, readme_of
 from surrogate3d.pipeline.handover_segments import parts_of
-
 from surrogate3d.pipeline.map_summary import comment
 
 FORMATS = ("nrrd", "rtdose")

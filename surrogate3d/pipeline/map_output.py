@@ -13,16 +13,16 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
+
 from surrogate3d.errors import ConfigError
 from surrogate3d.grid import Grid, quantity
 from surrogate3d.inference.maps import EVERYWHERE
 from surrogate3d.inference.spectrum_distance import SpectrumFeatures
+from surrogate3d.io.images import read_map
 from surrogate3d.io.manifest import has_schema
 from surrogate3d.io.map_files import RTDOSE
 from surrogate3d.io.map_writer import MAPS_NAME, MAPS_SCHEMA, MapWriter
 from surrogate3d.pipeline.map_slabs import Slab
-
-from surrogate3d.io.images import read_map
 from surrogate3d.pipeline.map_summary import comment, value_range
 
 Single = npt.NDArray[np.float32]

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+import surrogate3d
 from surrogate3d.grid import DoseField, VolumeSet
 from surrogate3d.inference.curves import CurveMap
 from surrogate3d.inference.maps import PRESCRIBED, Fractionation
 from surrogate3d.physics.cell_line import CellLine
-
-import surrogate3d
 
 
 @dataclass(frozen=True, eq=False)

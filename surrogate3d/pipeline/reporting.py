@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from surrogate3d.grid import Field, LetDefinition, Quantity, Volume
+from surrogate3d.inference.curves import CurveMap
 from surrogate3d.inference.maps import Fractionation, derive_maps
 from surrogate3d.invitro.model import InVitroModel
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.physics.mixing import zr_table
+from surrogate3d.pipeline.appraisal import COMPARED, Appraisal, Judged, appraise
 from surrogate3d.pipeline.conversion import consistency, tracks
 from surrogate3d.pipeline.in_memory import table_for
 from surrogate3d.pipeline.invitro_maps import predict_in_vitro
+from surrogate3d.pipeline.map_comparison import MapComparison
+from surrogate3d.pipeline.report_scene import RBE_profiles, report_scene
 from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
-from surrogate3d.report import Conditions, DirectPoints, Fact, ReportContent, write_report
+from surrogate3d.report import Conditions, DirectPoints, Fact, Judgement, ReportContent, write_report
 from surrogate3d.validation import derived_maps
+from surrogate3d.validation.acceptance import read_limits
 
-SHOWN_METHODS = ("zr_table", "zr_table, grouped pooling")
+Floats = npt.NDArray[np.floating]
+
+SHOWN_METHODS = COMPARED
 """Baselines in the pictures; the table has all of them."""
 
 PUBLISHED = ("McNamara", "Wedenberg", "constant 1.1")
@@ -49,6 +57,9 @@ def write_validation_report(
     title: str = "Survival and RBE of a radiation field",
     fractions: int = 1,
     in_vitro: InVitroModel | None = None,
+    appraisal: Appraisal | None = None,
+    structures: Mapping[str, Floats] | None = None,
+    ct: Volume | None = None,
 ) -> Path:
     """Write the report of a validation.
 
@@ -65,12 +76,19 @@ def write_validation_report(
         title: headline.
         fractions: number of fractions of the prescription, for D_RBE.
         in_vitro: a model of in-vitro survival, shown beside the surrogate.
+        appraisal: what is said beside the table of errors; made with the shipped limits if not given.
+        structures: (i, j, k) fraction of each voxel that is inside, by name, for contours and histograms.
+        ct: on the grid of the field, shown beneath the maps.
     """
+    table = table_for(surrogate, line)
+    if appraisal is None:
+        judged = Judged(low, high, "", line, table, settings, fractions, structures)
+        appraisal = appraise(validation, judged, read_limits())
     content = ReportContent(
         title=title,
-        verdict=verdict(validation, low, settings),
-        conditions=_conditions(low, surrogate, line, settings, fractions),
-        maps=_maps(low, validation, line, settings, fractions),
+        verdict=(*verdict(validation, low, settings), *appraisal.verdict[:1]),
+        conditions=report_conditions(low, surrogate, line, settings.fraction_dose_gy, fractions),
+        maps=report_maps(low, validation.curves, line, settings.fraction_dose_gy, fractions),
         mask=validation.curves.mask,
         beam_axis=low.beam_axis,
         beam_sign=low.beam_sign,
@@ -84,11 +102,45 @@ def write_validation_report(
         reference_origin=_origin(high, settings),
         regions=validation.regions,
         validation=validation.table.to_json(),
+        judgement=_judgement(appraisal),
         provenance=dict(provenance),
         timings_s=dict(timings_s or {}),
-        notes=_notes(low),
+        notes=report_notes(low),
     )
-    return write_report(content, path)
+    scene = report_scene(
+        content,
+        low,
+        validation.curves,
+        line,
+        table,
+        structures=structures,
+        responses=validation.responses,
+        histograms=content.judgement.histograms,
+        profiles=(*RBE_profiles(content), *profile_series(appraisal.comparisons.values())),
+        ct=ct,
+    )
+    return write_report(replace(content, scene=scene), path)
+
+
+def _judgement(appraisal: Appraisal) -> Judgement:
+    return Judgement(
+        findings=appraisal.findings,
+        problems=appraisal.problems,
+        errors=appraisal.errors,
+        volume_errors=appraisal.volume_errors,
+        sigmas=appraisal.sigmas,
+        coverage=appraisal.coverage,
+        comparisons={name: found.to_json() for name, found in appraisal.comparisons.items()},
+        histograms=tuple(each.to_json() for each in appraisal.histograms),
+    )
+
+
+def profile_series(comparisons: Iterable[MapComparison]) -> Iterator[Mapping[str, Any]]:
+    """Profiles of comparisons of whole maps; the cheap methods' as baselines."""
+    for found in comparisons:
+        for shown in found.profiles.series if found.profiles else ():
+            lines = [{**line, "kind": "baseline"} if line["name"] in COMPARED else line for line in shown["series"]]
+            yield {**shown, "series": lines}
 
 
 def verdict(validation: Validation, low: Field, settings: ValidationSettings) -> tuple[str, ...]:
@@ -130,14 +182,15 @@ def _distinct(validation: Validation, best: str, second: str) -> bool:
     return bool(np.percentile((worse[lots] - better[lots]).mean(axis=1), 5) > 0)
 
 
-def _conditions(
-    field: Field, surrogate: Surrogate, line: CellLine, settings: ValidationSettings, fractions: int
+def report_conditions(
+    field: Field, surrogate: Surrogate, line: CellLine, fraction_dose_gy: float, fractions: int
 ) -> Conditions:
+    """What the numbers of a report stand under."""
     LET = field.let_definitions.get("LET_d")
     return Conditions(
         cell_line=f"{line.name} (alpha_x {line.alpha_x:g} /Gy, beta_x {line.beta_x:g} /Gy^2)",
         fractions=fractions,
-        fraction_dose=f"{settings.fraction_dose_gy:g} Gy in every voxel for RBE; the voxel's own dose for D_RBE",
+        fraction_dose=f"{fraction_dose_gy:g} Gy in every voxel for RBE; the voxel's own dose for D_RBE",
         prescription=field.prescription.statement if field.prescription else "none: dose in arbitrary scale",
         mask_meaning="Voxels with at least 5 % of the largest dose and a spectrum are answered; where the training "
         "says nothing (out of domain), with a deviation that covers the distance to grouped pooling.",
@@ -146,41 +199,30 @@ def _conditions(
     )
 
 
-def _maps(
-    field: Field, validation: Validation, line: CellLine, settings: ValidationSettings, fractions: int
+def report_maps(
+    field: Field, curves: CurveMap, line: CellLine, fraction_dose_gy: float, fractions: int
 ) -> dict[str, Volume]:
-    derived = derive_maps(
-        validation.curves,
-        field,
-        line,
-        Fractionation(settings.fraction_dose_gy),
-        ("RBE_ref", "RBE_std", "alpha", "beta"),
-    )
+    """What a report shows of a field: its dose and LET, and all that follows from the curves."""
+    always = ("RBE_ref", "RBE_std", "RBE_half_width", "alpha", "beta")
+    derived = derive_maps(curves, field, line, Fractionation(fraction_dose_gy), always)
     dose = field.volumes[field.dose_name]
     if field.prescription is None:
         dose = Volume(field.grid, dose.values / np.nanmax(dose.values), _relative(dose.quantity))
-    maps = {field.dose_name: dose, "RBE": derived["RBE_ref"], "RBE_std": derived["RBE_std"]}
-    maps |= {name: derived[name] for name in ("alpha", "beta")}
+    maps = {field.dose_name: dose, "RBE": derived["RBE_ref"], **{name: derived[name] for name in always[1:]}}
     if "LET_d" in field.volumes:
         LET = field.volumes["LET_d"]
         definition = field.let_definitions.get("LET_d")
         meaning = replace(LET.quantity, definition=_words(definition)) if definition else LET.quantity
-        maps["LET_d"] = Volume(LET.grid, np.where(validation.curves.mask, LET.values, np.nan), meaning)
+        maps["LET_d"] = Volume(LET.grid, np.where(curves.mask, LET.values, np.nan), meaning)
     if field.prescription is not None:
-        maps["D_RBE"] = _dose_weighted(field, validation, line, settings, fractions)
+        how = Fractionation(fraction_dose_gy, fractions)
+        maps |= dict(derive_maps(curves, field, line, how, ("D_RBE", "survival")))
     return maps
 
 
 def _words(LET: LetDefinition) -> str:
     limit = "" if LET.max_scored_kev_um is None else f", steps above {LET.max_scored_kev_um:g} keV/um left out"
     return f"{LET.weighting}-averaged LET of {LET.particles}; {LET.medium}{limit}"
-
-
-def _dose_weighted(
-    field: Field, validation: Validation, line: CellLine, settings: ValidationSettings, fractions: int
-) -> Volume:
-    fractionation = Fractionation(settings.fraction_dose_gy, fractions)
-    return derive_maps(validation.curves, field, line, fractionation, ("D_RBE",))["D_RBE"]
 
 
 def _relative(quantity: Quantity) -> Quantity:
@@ -198,7 +240,7 @@ def _points(validation: Validation, settings: ValidationSettings) -> DirectPoint
     return DirectPoints(index, validation.truth["RBE"][at], validation.truth_se[at], held_out)
 
 
-def _published(field: Field, validation: Validation) -> dict[str, np.ndarray[Any, np.dtype[np.float64]]]:
+def _published(field: Field, validation: Validation) -> dict[str, Floats]:
     heavy = any(species not in ("H", "He") for species in field.spectra.axes.species)
     names = () if heavy else PUBLISHED
     return {name: validation.predicted[name]["RBE"] for name in names if name in validation.predicted}
@@ -206,7 +248,7 @@ def _published(field: Field, validation: Validation) -> dict[str, np.ndarray[Any
 
 def _reference(
     field: Field, validation: Validation, surrogate: Surrogate, line: CellLine, settings: ValidationSettings
-) -> np.ndarray[Any, np.dtype[np.float64]]:
+) -> Floats:
     """RBE to draw: the truth where it covers the field, else that of the table on the reference's spectra."""
     if settings.truth != "gsm2_mc":
         return validation.truth["RBE"]
@@ -215,9 +257,7 @@ def _reference(
     return np.where(evaluated, derived_maps(alpha, beta, settings.fraction_dose_gy, line)["RBE"], np.nan)
 
 
-def _in_vitro(
-    field: Field, model: InVitroModel, line: CellLine, settings: ValidationSettings
-) -> np.ndarray[Any, np.dtype[np.floating[Any]]]:
+def _in_vitro(field: Field, model: InVitroModel, line: CellLine, settings: ValidationSettings) -> Floats:
     how = Fractionation(settings.fraction_dose_gy)
     return predict_in_vitro(field, model, line, how, ("RBE_ref",)).volumes["RBE_ref"].values
 
@@ -248,7 +288,8 @@ def _summary(field: Field, validation: Validation, settings: ValidationSettings)
     )
 
 
-def _notes(field: Field) -> tuple[str, ...]:
+def report_notes(field: Field) -> tuple[str, ...]:
+    """What a reader must know of the input."""
     volumes = checked(field).volumes
     explained, corrected = consistency(volumes), consistency(volumes, "explained_corrected")
     return (

@@ -78,8 +78,11 @@ class Validation:
         truth: maps by quantity, NaN where there is none.
         truth_se: (i, j, k) Monte Carlo standard error of the true RBE, NaN where there is none.
         predicted: maps by method, then quantity.
+        baselines: alpha and beta of the cheap methods.
+        population: voxels that could be judged; of `gsm2_mc` those that the judged ones were drawn from.
         curves: the surrogate's survival curves.
         regions: masks by name, not confined to the judged voxels.
+        responses: of the simulated voxels; empty for `zr_table`.
         self_consistency: whether the truth came from the judged store's own spectra.
         plan_was_trained_on: whether the model saw this run in training (other voxels of it are judged then).
         seconds: wall time of the truth.
@@ -89,8 +92,11 @@ class Validation:
     truth: Mapping[str, Floats]
     truth_se: Floats
     predicted: Mapping[str, Mapping[str, Floats]]
+    baselines: Mapping[str, Baseline]
+    population: int
     curves: CurveMap
     regions: Masks
+    responses: Sequence[VoxelResponse]
     self_consistency: bool
     plan_was_trained_on: bool
     seconds: float
@@ -140,7 +146,7 @@ def validate(
     judged = _judged(curves.mask & evaluated, seen)
     voxels = _draw(judged, settings) if settings.truth == "gsm2_mc" else np.argwhere(judged)
     start = time.perf_counter()
-    truth, truth_se = _truth(reference, high_id, voxels, line, table, settings, ledger, progress)
+    truth, truth_se, responses = _truth(reference, high_id, voxels, line, table, settings, ledger, progress)
     took = time.perf_counter() - start
     known = np.isfinite(truth["RBE"])
     masks = {name: mask & known for name, mask in parts.items() if (mask & known).any()}
@@ -154,7 +160,18 @@ def validate(
     notes = (*BASELINE_NOTES, *_notes(high is None, seen is not None, reference))
     comparison = compare(predicted, truth, masks, kinds, floors, seconds, notes)
     return Validation(
-        comparison, truth, truth_se["RBE"], predicted, curves, parts, high is None, seen is not None, took
+        table=comparison,
+        truth=truth,
+        truth_se=truth_se["RBE"],
+        predicted=predicted,
+        baselines=baselines,
+        population=int(judged.sum()),
+        curves=curves,
+        regions=parts,
+        responses=responses,
+        self_consistency=high is None,
+        plan_was_trained_on=seen is not None,
+        seconds=took,
     )
 
 
@@ -212,18 +229,18 @@ def _truth(
     settings: ValidationSettings,
     ledger: Path,
     progress: Progress | None,
-) -> tuple[dict[str, Floats], dict[str, Floats]]:
-    """Maps of the truth, and of its Monte Carlo standard error where it has one."""
+) -> tuple[dict[str, Floats], dict[str, Floats], Sequence[VoxelResponse]]:
+    """Maps of the truth, and of its Monte Carlo standard error where it has one; and what was simulated."""
     if settings.truth == "zr_table":
         maps = _mixed(field, field.spectra.fluence, line, table, settings.fraction_dose_gy)
         chosen = np.zeros(field.grid.shape, dtype=bool)
         chosen[tuple(voxels.T)] = True
         truth = {key: np.where(chosen, values, np.nan) for key, values in maps.items()}
-        return truth, {key: np.where(chosen, 0.0, np.nan) for key in truth}
+        return truth, {key: np.where(chosen, 0.0, np.nan) for key in truth}, ()
     chosen_voxels = [SelectedVoxel(name, (int(i), int(j), int(k)), "random", None) for i, j, k in voxels]
     simulation = SimulationSettings(settings.truth, (line.name,), settings.seed, settings.target_se)
     responses = simulate(chosen_voxels, {name: field}, ledger, simulation, progress)
-    return truth_maps(responses, field.grid.shape, line, settings.fraction_dose_gy)
+    return *truth_maps(responses, field.grid.shape, line, settings.fraction_dose_gy), responses
 
 
 def truth_maps(

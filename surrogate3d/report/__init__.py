@@ -1,6 +1,6 @@
 """What was found, for people: figures and one self-contained HTML page."""
 
-from surrogate3d.report.content import Conditions, DirectPoints, Fact, ReportContent
+from surrogate3d.report.content import Conditions, DirectPoints, Fact, Judgement, ReportContent
 from surrogate3d.report.document import render, write_report
 
-__all__ = ["ReportContent", "Conditions", "Fact", "DirectPoints", "render", "write_report"]
+__all__ = ["ReportContent", "Conditions", "Fact", "DirectPoints", "Judgement", "render", "write_report"]

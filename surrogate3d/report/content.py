@@ -12,7 +12,14 @@ import numpy.typing as npt
 from surrogate3d.errors import GridMismatchError, QuantityError
 from surrogate3d.grid.geometry import Grid
 from surrogate3d.grid.volume import Volume
+from surrogate3d.validation.acceptance import Finding
+from surrogate3d.validation.coverage import Coverage
+from surrogate3d.validation.design_weighted import VolumeError
+from surrogate3d.validation.map_errors import MapErrorRow
+from surrogate3d.validation.problems import Problem
+from surrogate3d.validation.sigma_errors import SigmaErrors
 from surrogate3d.validation.table import ComparisonTable
+from surrogate3d.viewer.scene import Scene
 
 FloatArray = npt.NDArray[np.floating]
 BoolArray = npt.NDArray[np.bool_]
@@ -86,6 +93,31 @@ class DirectPoints:
 
 
 @dataclass(frozen=True, eq=False)
+class Judgement:
+    """What a validation says beside its table; everything may be missing.
+
+    Attributes:
+        findings: what came of the acceptance limits.
+        problems: what is wrong with maps and structures.
+        errors: by method, kind of group and group.
+        volume_errors: of RBE in %, estimated from drawn voxels, by method.
+        sigmas: errors of RBE in units of the truth's noise, by method.
+        coverage: of the surrogate's intervals.
+        comparisons: of whole maps by quantity: plain data of schema "surrogate3d.comparison/1".
+        histograms: plain data of volume histograms.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    errors: tuple[MapErrorRow, ...] = ()
+    volume_errors: Mapping[str, VolumeError] = field(default_factory=dict)
+    sigmas: Mapping[str, SigmaErrors] = field(default_factory=dict)
+    coverage: tuple[Coverage, ...] = ()
+    comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    histograms: tuple[Mapping[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
 class ReportContent:
     """Everything that a report shows.
 
@@ -108,6 +140,8 @@ class ReportContent:
         reference_origin: what the reference is, in words.
         regions: (i, j, k) masks by name.
         validation: table with schema "surrogate3d.validation/1", or None.
+        judgement: limits, problems, errors by group, whole-map comparisons.
+        scene: what the viewer shows; None leaves it out.
         provenance: plain nested data.
         timings_s: seconds by step.
         notes: further sentences.
@@ -135,6 +169,8 @@ class ReportContent:
     reference_origin: str = ""
     regions: Mapping[str, BoolArray] = field(default_factory=dict)
     validation: Mapping[str, Any] | None = None
+    judgement: Judgement = field(default_factory=Judgement)
+    scene: Scene | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     timings_s: Mapping[str, float] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -196,9 +232,12 @@ class ReportContent:
         return bool(2 * self.known_reference.sum() < self.mask.sum())
 
     def errors_percent(self) -> dict[str, FloatArray]:
-        """(i, j, k) relative RBE error of the prediction and of the other methods, %; empty without reference."""
+        """(i, j, k) relative RBE error of the prediction and of the other methods, %; empty without reference.
+
+        NaN where the reference is not known, or 0.
+        """
         if self.reference is None:
             return {}
-        known = np.where(self.mask, self.reference, np.nan)
+        known = np.where(self.known_reference & (self.reference != 0), self.reference, np.nan)
         methods = {"surrogate": self.maps["RBE"].values, **self.methods}
         return {name: 100.0 * (values / known - 1.0) for name, values in methods.items()}

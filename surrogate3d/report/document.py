@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network, no script and no other file."""
+"""The report: one HTML file that needs no network and no other file; without scripts it lacks the viewer only."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from surrogate3d.grid.geometry import IDENTITY
+from surrogate3d.report.comparison import comparison_tables, error_tables, histogram_tables
 from surrogate3d.report.content import ReportContent
 from surrogate3d.report.figures import (
     BAND_SIGMAS,
@@ -18,10 +19,18 @@ from surrogate3d.report.figures import (
     error_histogram,
     model_profiles,
 )
+from surrogate3d.report.judgement import (
+    coverage_table,
+    findings_table,
+    problems_list,
+    sigma_table,
+    volume_error_table,
+)
 from surrogate3d.report.markup import Html, definitions, element, figure, section, table
 from surrogate3d.report.page import page, write_page
 from surrogate3d.report.slices import MapStyle, beside, slices
 from surrogate3d.report.tables import model_tables, validation_tables
+from surrogate3d.report.viewing import contents, viewer_parts, viewer_program, viewer_style
 
 _MAPS = {
     "dose_to_water": ("Dose to water", "viridis", True),
@@ -70,17 +79,22 @@ def render(content: ReportContent) -> str:
     """The report as HTML text."""
     sections = [
         _header(content),
+        section("verdict", "Limits and problems", *_verdict(content)),
         section("conditions", "What these numbers stand under", _conditions(content)),
-        section("maps", "Maps", *_maps(content)),
+        section("explore", "Slices, histograms, profiles, voxels", *viewer_parts(content.scene)),
+        section("maps", "Maps", *_still(content, _maps(content))),
         section("profiles", "Along the beam", _profiles(content)),
         section("accuracy", "Agreement and errors", *_accuracy(content)),
+        section("whole", "Whole maps and structures", *_whole(content)),
         section("models", "Other models, other biology", *_models(content)),
         section("run", "Time and provenance", *_run(content)),
         section("notes", "Notes", element("ul", *(element("li", note) for note in content.notes)))
         if content.notes
         else Html(""),
     ]
-    return page(content.title, sections)
+    shown = [part for part in sections if part]
+    parts = [shown[0], contents(shown[1:]), *shown[1:]]
+    return page(content.title, parts, style=viewer_style(content.scene), script=viewer_program(content.scene))
 
 
 def _header(content: ReportContent) -> Html:
@@ -104,6 +118,22 @@ def _header(content: ReportContent) -> Html:
     )
 
 
+def _verdict(content: ReportContent) -> Iterator[Html]:
+    told = content.judgement
+    yield problems_list(told.problems)
+    if told.findings:
+        yield findings_table(told.findings)
+
+
+def _still(content: ReportContent, pictures: Iterator[Html]) -> Iterator[Html]:
+    """The still pictures; folded away where there is a viewer, and printed in any case."""
+    if content.scene is None:
+        yield from pictures
+        return
+    summary = element("summary", "Still pictures of all maps, as they are printed")
+    yield element("details", summary, *pictures, class_="still")
+
+
 def _conditions(content: ReportContent) -> Html:
     told, dose = content.conditions, content.dose.quantity
     asked, answered = int(content.mask.size), int(content.mask.sum())
@@ -119,7 +149,7 @@ def _conditions(content: ReportContent) -> Html:
             ("Where it answers", f"{answered:,} of {asked:,} voxels. {told.mask_meaning}"),
             ("LET", told.LET),
             ("Model", told.model),
-            ("Reference", content.reference_origin if content.reference is not None else "none: self-consistency only"),
+            ("Reference", content.reference_origin or "none: self-consistency only"),
             ("Grid", f"{grid} voxels of {spacing} mm{rotated}"),
             ("Isodose lines", f"per cent of {content.isodose_base_gy:.3g} {dose.unit}"),
         )
@@ -155,7 +185,7 @@ def _profiles(content: ReportContent) -> Html:
 
 
 def _accuracy(content: ReportContent) -> Iterator[Html]:
-    if content.reference is None:
+    if content.reference is None and not content.judgement.comparisons:
         yield element("p", _SELF_CONSISTENCY, class_="notice")
     if content.reference is not None or content.points is not None:
         target = "direct simulation" if content.reference is None else "the reference"
@@ -177,8 +207,18 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
             slices(content, errors["surrogate"], style, "Relative error of RBE"),
             "Red: the surrogate is above the reference; blue: below.",
         )
+    told = content.judgement
+    yield from volume_error_table(told.volume_errors)
+    yield from error_tables([row.to_json() for row in told.errors], "RBE")
+    yield from sigma_table(told.sigmas)
+    yield from coverage_table(told.coverage)
     if content.validation is not None:
         yield from validation_tables(content.validation)
+
+
+def _whole(content: ReportContent) -> Iterator[Html]:
+    yield from comparison_tables(content.judgement.comparisons)
+    yield from histogram_tables(content.judgement.histograms)
 
 
 def _known(content: ReportContent) -> str:

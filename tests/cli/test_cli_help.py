@@ -19,7 +19,8 @@ from surrogate3d.pipeline.models import resolve, shipped
 ROOT = Path(__file__).parents[2]
 COMMANDS = (
     *("convert", "info", "let", "nano", "combine", "resample", "crop"),
-    *("sample", "simulate", "direct", "active", "train", "predict", "export", "validate", "demo", "doctor"),
+    *("sample", "simulate", "direct", "active", "train", "predict", "export"),
+    *("validate", "compare", "view", "figures", "handover", "demo", "doctor"),
     *("topas info", "topas image", "topas scorers", "topas jobs"),
     *("dicom info", "dicom masks", "dicom image", "dicom write"),
     *("cell-line list", "cell-line show", "cell-line fit", "cell-line table"),

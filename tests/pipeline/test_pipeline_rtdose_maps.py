@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pydicom
 import pytest
-from surrogate3d.errors import UnsupportedError
-from surrogate3d.inference.maps import Fractionation
-from surrogate3d.io.field_store import field_id, read_field, write_field
-from surrogate3d.pipeline.prediction import write_prediction
-from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 from synthetic import LINE, make_field, make_surrogate, prescribed
 
+from surrogate3d.errors import UnsupportedError
+from surrogate3d.inference.maps import Fractionation
 from surrogate3d.io.dicom_write import RtDoseOptions
+from surrogate3d.io.field_store import field_id, read_field, write_field
 from surrogate3d.pipeline.dicom_export import export_dose
 from surrogate3d.pipeline.map_output import MapOutput
+from surrogate3d.pipeline.prediction import write_prediction
+from surrogate3d.pipeline.predictors import MapRequest, surrogate_predictor
 
 DOSES = ("D_RBE", "BED", "EQD2")
 
