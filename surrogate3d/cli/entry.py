@@ -52,7 +52,7 @@ app = typer.Typer(
     name="surrogate3d",
     help="Whole-volume maps of cell survival and RBE from TOPAS radiation fields.",
     epilog="Results go to stdout, progress to stderr. An error is one line on stderr; exit code 1, wrong usage 2. "
-    "Of validate and compare, 3: problems are named in the result; 4: a limit is not met, with --strict.",
+    "Of validate, compare and handover, 3: problems are named in the result; 4: a limit is not met, with --strict.",
     rich_markup_mode="rich",
     add_completion=False,
     pretty_exceptions_enable=False,

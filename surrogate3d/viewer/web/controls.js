@@ -55,6 +55,15 @@
       return this.part("Overlay", this.overlay, this.bars[1].element, this.overlayRow);
     }
 
+    /** The legend of isodoses again, as their base may be another now. */
+    relabel() {
+      const { isodose } = this.viewer.scene;
+      if (!this.isodoseElement || !isodose) return;
+      const fresh = this.isodoses(isodose);
+      this.isodoseElement.replaceWith(fresh);
+      this.isodoseElement = fresh;
+    }
+
     /** Fill both menus from the scene, by groups. */
     relist() {
       const { html } = S3D.charts;
@@ -89,8 +98,9 @@
 
     linesPart() {
       const { scene, state } = this.viewer;
+      this.isodoseElement = scene.isodose ? this.isodoses(scene.isodose) : null;
       const rows = [
-        scene.isodose ? this.isodoses(scene.isodose) : null,
+        this.isodoseElement,
         ...(scene.structures ?? []).map((structure, n) => this.structure(structure, n)),
         scene.points?.length ? this.points(scene.points) : null,
       ].filter(Boolean);
@@ -106,7 +116,7 @@
       const samples = isodose.percents.map((percent, n) => html("span", { class: "s3d-legend-entry" },
         this.lineSample("#ffffff", S3D.Viewer.isodoseStyle(n)), `${percent} %`));
       const title = `${layer?.title ?? isodose.layer}: % of ${S3D.geometry.short(isodose.base, 4)} ${unit(isodose.unit)}`;
-      const box = this.check(title, true, (on) => this.viewer.set({ isodose: on }));
+      const box = this.check(title, this.viewer.state.isodose, (on) => this.viewer.set({ isodose: on }));
       return html("div", {}, box, html("div", { class: "s3d-samples" }, samples));
     }
 

@@ -203,6 +203,7 @@
         if (at < 0) this.state.windows.set(layer.name, [...layer.window]);
       }
       this.controls.relist();
+      this.controls.relabel();
       this.values.forget();
       this.invalidate();
     }

@@ -90,6 +90,7 @@ def test_recomputing_changes_D_RBE_and_its_histogram_to_what_numpy_says(shown, p
     found = values(shown)
     assert found["layer/D_RBE"] == pytest.approx(expected[voxel], rel=1e-5)
     assert found["layer/dose_to_water"] == pytest.approx(D[voxel], rel=1e-5)
+    assert ": % of 30 Gy" in shown.text_content(".s3d-viewer")  # what the isodose lines are of now
     histograms = shown.evaluate("() => document.querySelector('[data-s3d-root]').s3d.source.scene.histograms")
     own = next(one for one in histograms if one["quantity"] == "D_RBE")
     known = np.isfinite(expected)
