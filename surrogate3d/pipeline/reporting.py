@@ -25,7 +25,7 @@ from surrogate3d.pipeline.map_comparison import MapComparison
 from surrogate3d.pipeline.report_scene import RBE_profiles, report_scene
 from surrogate3d.pipeline.spectrum_checks import checked
 from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSettings
-from surrogate3d.report import Conditions, DirectPoints, Fact, Judgement, ReportContent, write_report
+from surrogate3d.report import Conditions, DirectPoints, Fact, Judgement, Report, ReportContent, write_report
 from surrogate3d.validation import derived_maps
 from surrogate3d.validation.acceptance import read_limits
 
@@ -60,7 +60,7 @@ def write_validation_report(
     appraisal: Appraisal | None = None,
     structures: Mapping[str, Floats] | None = None,
     ct: Volume | None = None,
-) -> Path:
+) -> Report:
     """Write the report of a validation.
 
     Args:

@@ -2,5 +2,6 @@
 
 from surrogate3d.report.content import Conditions, DirectPoints, Fact, Judgement, ReportContent
 from surrogate3d.report.document import render, write_report
+from surrogate3d.report.written import Report
 
-__all__ = ["ReportContent", "Conditions", "Fact", "DirectPoints", "Judgement", "render", "write_report"]
+__all__ = ["ReportContent", "Conditions", "Fact", "DirectPoints", "Judgement", "Report", "render", "write_report"]

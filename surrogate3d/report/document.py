@@ -31,6 +31,7 @@ from surrogate3d.report.page import page, write_page
 from surrogate3d.report.slices import MapStyle, beside, slices
 from surrogate3d.report.tables import model_tables, validation_tables
 from surrogate3d.report.viewing import contents, viewer_parts, viewer_program, viewer_style
+from surrogate3d.report.written import Report
 
 _MAPS = {
     "dose_to_water": ("Dose to water", "viridis", True),
@@ -58,7 +59,7 @@ _SELF_CONSISTENCY = (
 )
 
 
-def write_report(content: ReportContent, path: str | Path, overwrite: bool = True) -> Path:
+def write_report(content: ReportContent, path: str | Path, overwrite: bool = True) -> Report:
     """Write the report as one self-contained HTML file, whole or not at all.
 
     Args:
@@ -67,12 +68,12 @@ def write_report(content: ReportContent, path: str | Path, overwrite: bool = Tru
         overwrite: replace a report that is there.
 
     Returns:
-        `path`.
+        Where it is, and what it says in short.
 
     Raises:
         StoreError: the file exists and shall not be replaced, or it cannot be written.
     """
-    return write_page(render(content), path, overwrite)
+    return Report(write_page(render(content), path, overwrite), content.verdict, content.summary)
 
 
 def render(content: ReportContent) -> str:

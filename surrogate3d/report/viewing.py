@@ -12,12 +12,15 @@ from surrogate3d.viewer.scene import Scene
 
 _WITHOUT = "The viewer needs scripts, which are off or not allowed here. The still pictures and tables below need none."
 
+_NEEDED = "scripts-needed"
+"""Of the sentence that the first script takes away; `noscript` is not shown by every browser without scripts."""
+
 
 def viewer_parts(scene: Scene | None) -> Iterator[Html]:
     """The viewer's place and its data; nothing without a scene."""
     if scene is None:
         return
-    yield element("noscript", element("p", _WITHOUT, class_="notice"))
+    yield element("p", _WITHOUT, class_="notice", id=_NEEDED)
     yield Html('<div class="s3d" data-s3d-root></div>')
     yield Html(embed(scene).html())
 
@@ -29,7 +32,9 @@ def viewer_style(scene: Scene | None) -> str:
 
 def viewer_program(scene: Scene | None) -> str:
     """Its scripts; tables of the page get a button that saves them as CSV."""
-    return "" if scene is None else program() + "\nS3D.tables.enhance(document);\n"
+    if scene is None:
+        return ""
+    return f'document.getElementById("{_NEEDED}").remove();\n{program()}\nS3D.tables.enhance(document);\n'
 
 
 def contents(sections: Iterable[str]) -> Html:

@@ -31,7 +31,7 @@ assert rms["surrogate"] < rms["zr_table"], rms
 inside = maps.curves.mask
 assert np.isfinite(maps.volumes["D_RBE"].values[inside]).all() and np.isnan(maps.volumes["D_RBE"].values[~inside]).all()
 assert (maps.volumes["D_RBE"].values[inside] > fields["plan-low"].dose[inside]).mean() > 0.99
-assert report.stat().st_size < 15e6
+assert report.path.stat().st_size < 15e6
 """
 
 

@@ -166,7 +166,7 @@ def test_it_stays_small(text: str) -> None:
 
 def test_it_is_written_whole_and_replaces_only_when_allowed(least: ReportContent, tmp_path: Path) -> None:
     target = tmp_path / "report.html"
-    assert write_report(least, target) == target
+    assert write_report(least, target).path == target
     assert target.read_text(encoding="utf-8").endswith("</html>\n")
     assert [entry.name for entry in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(StoreError, match="exists"):
