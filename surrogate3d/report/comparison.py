@@ -36,7 +36,8 @@ def error_tables(rows: Sequence[Mapping[str, Any]], what: str) -> Iterator[Html]
 
 
 def _group(kind: str, group: str, rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    name = _KINDS["all"] if kind == "all" else f"{_KINDS[kind]}: {group.replace('_', ' ')}"
+    said = group.replace("_", " ") if kind == "region" else group  # the others hold symbols and names of the user
+    name = _KINDS["all"] if kind == "all" else f"{_KINDS[kind]}: {said}"
     keys = ("bias_percent", "rms_percent", "p95_percent")
     return name, f"{max(row['n'] for row in rows):,}", *(_number(row[key]) for row in rows for key in keys)
 

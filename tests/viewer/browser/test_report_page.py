@@ -15,6 +15,7 @@ from surrogate3d.pipeline.reporting import write_validation_report
 from surrogate3d.pipeline.validation import ValidationSettings, validate
 
 LARGEST_BYTES = 15_000_000
+A4_WIDTH_PX = 718  # 210 mm less the margins that browsers leave, 10 mm on each side
 
 
 def plan(seed, tracks, name):
@@ -104,7 +105,10 @@ def test_it_prints_whole_with_the_still_pictures(open_page, made, tmp_path):
     assert stills.count() > 5
     assert not stills.first.is_visible()
     page.emulate_media(media="print")
+    page.set_viewport_size({"width": A4_WIDTH_PX, "height": 1000})
     assert stills.first.is_visible()
+    wide = "() => [...document.querySelectorAll('table')].filter(t => t.getBoundingClientRect().right > innerWidth)"
+    assert page.evaluate(f"() => ({wide})().map(t => t.caption?.innerText)") == []
     page.pdf(path=tmp_path / "report.pdf")
     pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "report.pdf").read_bytes()))
     assert 5 < pages < 40
