@@ -16,7 +16,7 @@
       this.body = html("tbody", { "aria-live": "polite" });
       this.table = html("table", { class: "s3d-values-table" }, this.caption, this.body);
       this.note = html("p", { class: "s3d-note" });
-      this.element = html("div", { class: "s3d-values" }, this.table, this.note);
+      this.element = html("div", { class: "s3d-values", tabindex: 0, role: "region", "aria-label": "Values at the cross-hair" }, this.table, this.note);
       this.note.textContent = this.storedNote();
     }
 
