@@ -188,7 +188,9 @@ def test_doses_that_were_never_simulated(
     for dose in ("20", "0.1"):
         said = refuse("predict", plan.unscaled, *line, "--fraction-dose", dose, "-o", tmp_path / "maps")
         assert "simulated from 0.25 to 6 Gy" in said
-        assert "0.25 to 6 Gy" in refuse("validate", plan.field, *line, "--fraction-dose", dose, "--truth", "zr_table")
+        assert "0.25 to 6 Gy" in refuse(
+            "validate", plan.unscaled, *line, "--fraction-dose", dose, "--truth", "zr_table"
+        )
     hot = tmp_path / "hot.field.zarr"
     assert main(["convert", str(RUN), "-o", str(hot), "--prescribe", "6.5 Gy"]) == 0
     capsys.readouterr()
