@@ -24,7 +24,7 @@ from surrogate3d.validation.coverage import Coverage, coverage
 from surrogate3d.validation.design_weighted import VolumeError, simple_random, volume_error
 from surrogate3d.validation.histograms import VolumeHistogram, volume_histogram
 from surrogate3d.validation.map_errors import MAP_ERRORS, MapErrorRow, map_errors
-from surrogate3d.validation.problems import Problem
+from surrogate3d.validation.problems import Problem, voxels
 from surrogate3d.validation.sigma_errors import SigmaErrors, sigma_errors
 
 Floats = npt.NDArray[np.floating]
@@ -95,6 +95,7 @@ class Appraisal:
         findings: what came of the limits, for the surrogate.
         verdict: the same in words.
         problems: what a reader must know.
+        notes: what could not be told from the drawn voxels, in sentences.
     """
 
     errors: tuple[MapErrorRow, ...]
@@ -106,6 +107,7 @@ class Appraisal:
     findings: tuple[Finding, ...]
     verdict: tuple[str, ...]
     problems: tuple[Problem, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def unmet(self) -> bool:
@@ -125,6 +127,7 @@ class Appraisal:
             "findings": [each.to_json() for each in self.findings],
             "verdict": list(self.verdict),
             "problems": [each.to_json() for each in self.problems],
+            "notes": list(self.notes),
         }
 
 
@@ -147,12 +150,16 @@ def appraise(validation: Validation, judged: Judged, limits: Sequence[Limit]) ->
     known = np.isfinite(truth)
     noise = truth[known] * _noise(validation, known)
     methods = {name: validation.predicted[name]["RBE"] for name in (SURROGATE, *COMPARED)}
-    errors, problems = map_errors(methods, truth, _groups(validation, judged, known))
-    relative = {name: 100 * (values[known] / truth[known] - 1) for name, values in methods.items()}
+    groups, without = _groups(validation, judged, known)
     sampled = int(known.sum()) < validation.population
+    unjudged = () if sampled else tuple(Problem("nothing_compared", *each) for each in without)
+    errors, problems = map_errors(methods, truth, groups)
+    relative = {name: 100 * (values[known] / truth[known] - 1) for name, values in methods.items()}
     spread = {name: sigma_errors(values[known] - truth[known], noise) for name, values in methods.items()}
     comparisons = {} if judged.high is None else _comparisons(validation, judged, judged.high)
     histograms, no_values = _histograms(validation, judged, comparisons)
+    before = (*judged.problems, *unknown_dose(judged.low))
+    named = (problem for each in comparisons.values() for problem in each.problems)
     found = Appraisal(
         errors=errors,
         volume_errors=_volume_errors(relative, validation.population) if sampled else {},
@@ -162,28 +169,36 @@ def appraise(validation: Validation, judged: Judged, limits: Sequence[Limit]) ->
         histograms=histograms,
         findings=(),
         verdict=(),
-        problems=tuple(dict.fromkeys((*judged.problems, *problems, *_named(comparisons), *no_values))),
+        problems=tuple(dict.fromkeys((*before, *unjudged, *problems, *named, *no_values))),
+        notes=tuple(sentence for _, sentence in without) if sampled else (),
     )
     findings = judge(limits, _measured(found))
     return Appraisal(**{**vars(found), "findings": findings, "verdict": verdict(findings)})
 
 
-def _groups(validation: Validation, judged: Judged, known: npt.NDArray[np.bool_]) -> dict[str, Masks]:
-    """Groups of the judged voxels, told by the reference's dose."""
+def _groups(
+    validation: Validation, judged: Judged, known: npt.NDArray[np.bool_]
+) -> tuple[dict[str, Masks], list[tuple[str, str]]]:
+    """Groups of the judged voxels, told by the reference's dose; and given structures that hold none, with a word."""
     truth = Volume(judged.low.grid, validation.truth["RBE"], quantity("RBE"))
-    told = _context(judged.high or judged.low, judged, validation.curves.mask)
-    groups, _ = groups_of(known, truth, told.distinct)
-    return groups
+    told = _context(judged.high or judged.low, judged, validation.curves.mask).distinct
+    groups, _ = groups_of(known, truth, told)
+    given = () if judged.structures is None else told.structures
+    without = [f"structure {name!r}" for name in given if name not in groups.get("structure", {})]
+    said = "holds none of the judged voxels, so it has no errors of RBE"
+    return groups, [(name, f"{name} {said}") for name in without]
 
 
 def _context(field: Field, judged: Judged, answered: npt.NDArray[np.bool_]) -> Context:
-    """With the dose where the surrogate answers: nothing else is compared."""
-    base = field.prescription.dose_gy if field.prescription else None
-    dose = Volume(
-        field.grid, np.where(answered, np.nan_to_num(field.dose), 0.0), field.volumes[field.dose_name].quantity
+    """What is beside the maps; compared is where the surrogate answers."""
+    return Context(
+        dose=Volume(field.grid, np.nan_to_num(field.dose), field.volumes[field.dose_name].quantity),
+        LET=field.volumes.get("LET_d"),
+        beam=None if field.several_directions else (field.beam_axis, field.beam_sign),
+        structures=_volumes(field, judged),
+        base=field.prescription.dose_gy if field.prescription else None,
+        answered=answered,
     )
-    beam = None if field.several_directions else (field.beam_axis, field.beam_sign)
-    return Context(dose, field.volumes.get("LET_d"), beam, _volumes(field, judged), base)
 
 
 def _volumes(field: Field, judged: Judged) -> Mapping[str, Floats]:
@@ -232,9 +247,10 @@ def _comparisons(validation: Validation, judged: Judged, high: Field) -> dict[st
         reference = ReferenceMap(Volume(high.grid, true, quantity("D_RBE")), origin, judged.high_id)
         found["D_RBE"] = compare_maps(maps, reference, told)
     dose, own = (field.volumes[field.dose_name] for field in (high, judged.low))
+    told = replace(told, answered=None)  # a dose is known everywhere
     if not judged.absolute:
         dose, own = _relative(dose, dose), _relative(own, dose)
-        told = replace(told, dose=replace(dose, values=np.where(validation.curves.mask, dose.values, 0.0)), base=None)
+        told = replace(told, dose=dose, base=None)
     found[high.dose_name] = compare_maps({INPUT_DOSE: own.values}, ReferenceMap(dose, words, judged.high_id), told)
     return found
 
@@ -282,8 +298,14 @@ def _of_comparisons(comparisons: Iterable[MapComparison], dose_name: str) -> Ite
             yield own
 
 
-def _named(comparisons: Mapping[str, MapComparison]) -> tuple[Problem, ...]:
-    return tuple(problem for found in comparisons.values() for problem in found.problems)
+def unknown_dose(field: Field) -> tuple[Problem, ...]:
+    """Where the dose of the input is not known: nothing is answered there, so no comparison would show it."""
+    unknown = ~np.isfinite(field.dose)
+    if not unknown.any():
+        return ()
+    n, first = voxels(int(unknown.sum())), tuple(int(index) for index in np.argwhere(unknown)[0])
+    told = f"the {INPUT_DOSE} has no value in {n}, first {first}; the surrogate does not answer there"
+    return (Problem("nan_in_map", f"{INPUT_DOSE}, {n}", told),)
 
 
 def _measured(found: Appraisal) -> dict[Key, Measured]:

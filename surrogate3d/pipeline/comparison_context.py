@@ -48,6 +48,8 @@ class Context:
         beam: index axis and sign (+1 towards larger indices) of the beam; gives regions and depth profiles.
         structures: (i, j, k) fraction of each voxel that is inside, by name.
         base: value that V95 is of, in the unit of the quantity, such as the prescribed D_RBE.
+        answered: (i, j, k) where the judged maps are asked for: nothing else is compared, and that a structure reaches
+            further is a note and no problem. None asks everywhere.
         sigma: (i, j, k) Monte Carlo standard error of the reference, in its unit; NaN where it is not known.
         problems: what was wrong with structures and others before.
     """
@@ -57,6 +59,7 @@ class Context:
     beam: Beam | None = None
     structures: Mapping[str, Floats] = field(default_factory=dict)
     base: float | None = None
+    answered: npt.NDArray[np.bool_] | None = None
     sigma: Floats | None = None
     problems: tuple[Problem, ...] = ()
 
@@ -123,17 +126,18 @@ def evaluated_voxels(reference: Volume, told: Context) -> tuple[npt.NDArray[np.b
     Returns:
         (i, j, k) mask, and notes.
     """
+    asked = np.ones(reference.grid.shape, dtype=bool) if told.answered is None else told.answered
     dose = told.weights(reference)
     if dose is None:
         note = "no dose was given: compared is wherever the reference has a value, and not only where a dose is"
-        return np.isfinite(reference.values), (note,)
+        return np.isfinite(reference.values) & asked, (note,)
     if not dose.max() > 0:
-        return np.ones(dose.shape, dtype=bool), ("the reference is nowhere positive: compared is in all voxels",)
+        return asked, ("the reference is nowhere positive: compared is in all voxels",)
     what, unit = ("the reference", reference.quantity.unit) if told.dose is None else ("the dose", "Gy")
     note = (
         f"compared is where {what} has at least {EVALUATED_PERCENT:g} % of its largest value, {dose.max():.4g} {unit}"
     )
-    return ~next(iter(_dose_strata(dose, told, reference).values())), (note,)
+    return ~next(iter(_dose_strata(dose, told, reference).values())) & asked, (note,)
 
 
 def groups_of(

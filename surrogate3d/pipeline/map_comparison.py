@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,6 +123,8 @@ def compare_maps(
     """
     told, truth = (context or Context()).distinct, reference.volume
     require_comparable(judged, truth, told)
+    if told.answered is not None:  # so that errors, gamma and histograms are of the same voxels on both sides
+        truth = replace(truth, values=np.where(told.answered, truth.values, np.nan))
     evaluated, notes = evaluated_voxels(truth, told)
     require_one_unit(judged, truth, evaluated)
     groups, left_out = groups_of(evaluated, truth, told)
@@ -143,7 +145,7 @@ def compare_maps(
         findings={},
         verdict={},
         problems=(*told.problems, *problems, *no_gamma, *no_values, *(profiles.problems if profiles else ())),
-        notes=(*notes, *left_out, *(profiles.notes if profiles else ())),
+        notes=(*notes, *left_out, *_unanswered(told), *(profiles.notes if profiles else ())),
     )
     return _judged(found, limits)
 
@@ -151,14 +153,14 @@ def compare_maps(
 def measured_values(found: MapComparison, method: str) -> dict[Key, Measured]:
     """What limits can be on, of one judged map, by metric, quantity, group and criterion."""
     truth = found.reference.volume
-    name = truth.quantity.name
+    name = "RBE" if truth.quantity.name == "RBE_ref" else truth.quantity.name  # limits know one RBE
     values: dict[Key, Measured] = {}
     for row in (row for row in found.errors if row.method == method):
         values |= {(key, name, row.group, ""): Measured(getattr(row, key), row.n - row.n_zero) for key in _LIMITED}
     for result in (result for result in found.gammas if result.method == method):
         for group, (rate, n) in result.pass_rates.items():
             values["gamma_pass_rate", name, group, result.criterion] = Measured(rate, n)
-    values |= _of_histograms(found.histograms, method, name, float(np.nanmax(truth.values, initial=0.0)))
+    values |= _of_histograms(found.histograms, method, truth.quantity.name, float(np.nanmax(truth.values, initial=0.0)))
     for depth in found.profiles.depths if found.profiles else ():
         if (depth.method, depth.how, depth.name) == (method, *LIMITED):
             apart = depth.difference_mm
@@ -218,8 +220,20 @@ def _histograms(
             voxel_cm3 = truth.grid.voxel_volume_mm3 / 1000
             one, more = volume_histogram(values, fraction, voxel_cm3, structure, meaning, method, base)
             found += [] if one is None else [one]
-            problems += more
+            missing = ~np.isfinite(values) & (fraction > 0)
+            if told.answered is None or (missing & told.answered).any() or not (fraction > 0).any():
+                problems += more
     return tuple(found), tuple(problems)
+
+
+def _unanswered(told: Context) -> Iterator[str]:
+    """Structures that reach to where no answer is asked for."""
+    if told.answered is None:
+        return
+    for structure, fraction in told.structures.items():
+        outside = 100 * float(fraction[~told.answered].sum(dtype=float)) / float(fraction.sum(dtype=float) or 1)
+        if outside > 0:
+            yield f"{outside:.3g} % of {structure!r} lies where nothing is answered; its histograms hold the rest"
 
 
 def _profiles(judged: Mapping[str, Floats], truth: Volume, told: Context) -> Profiles | None:

@@ -74,6 +74,6 @@ def comment(metadata: Mapping[str, Any]) -> tuple[str, ...]:
         words.append(f"model {name}")
     if metadata.get("fraction_dose_gy"):
         words.append(f"{metadata.get('fractions', 1)}x{metadata['fraction_dose_gy']:g}Gy")
-    if line:
+    if line and line.get("alpha_x") is not None:  # lines by structure have no one pair
         words.append(f"ax={line['alpha_x']:.4g} bx={line['beta_x']:.4g}")
     return tuple(words)

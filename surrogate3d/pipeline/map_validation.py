@@ -17,18 +17,17 @@ from surrogate3d.inference.maps import ALWAYS, PRESCRIBED, Fractionation, requir
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.pipeline.any_map import ReferenceMap
-from surrogate3d.pipeline.appraisal import COMPARED
-from surrogate3d.pipeline.comparison_context import DOSE_LIKE, INPUT, Context
+from surrogate3d.pipeline.appraisal import COMPARED, unknown_dose
+from surrogate3d.pipeline.comparison_context import Context
 from surrogate3d.pipeline.in_memory import table_for
 from surrogate3d.pipeline.map_comparison import MapComparison, compare_maps
 from surrogate3d.pipeline.method_maps import method_maps
 from surrogate3d.pipeline.report_scene import RBE_profiles, report_scene
 from surrogate3d.pipeline.reporting import profile_series, report_conditions, report_maps, report_notes
 from surrogate3d.pipeline.validation import SURROGATE
-from surrogate3d.report import Judgement, ReportContent, write_report
+from surrogate3d.report import Judgement, Report, ReportContent, write_report
 from surrogate3d.validation.acceptance import Limit
 from surrogate3d.validation.baselines import baseline_effects
-from surrogate3d.validation.histograms import volume_histogram
 
 Floats = npt.NDArray[np.floating]
 
@@ -103,29 +102,20 @@ def validate_by_map(
     curves = predict_curves(field, surrogate, line, table=table)
     known = baseline_effects(field, line, table)
     maps = method_maps(curves, {each: known[each] for each in COMPARED}, field, line, how, name)
-    answered = Volume(field.grid, np.where(curves.mask, reference.volume.values, np.nan), reference.volume.quantity)
-    told = _context(field, curves, replace(told, base=told.base if name in DOSE_LIKE else None))
-    found = compare_maps(maps, replace(reference, volume=answered), told, limits=limits)
-    return MapValidation(field, curves, maps, _with_whole_dose(found, field, told))
+    told = _context(field, curves, replace(told, base=told.base if name == "D_RBE" else None))
+    return MapValidation(field, curves, maps, compare_maps(maps, reference, told, limits=limits))
 
 
 def _context(field: Field, curves: CurveMap, told: Context) -> Context:
-    """With the dose where the surrogate answers: nothing else is compared."""
-    dose = Volume(field.grid, np.where(curves.mask, field.dose, 0.0), field.volumes[field.dose_name].quantity)
-    beam = None if field.several_directions else (field.beam_axis, field.beam_sign)
-    return replace(told, dose=dose, LET=field.volumes.get("LET_d"), beam=beam)
-
-
-def _with_whole_dose(found: MapComparison, field: Field, told: Context) -> MapComparison:
-    """With histograms of the dose as it is: that of the context is 0 where the surrogate does not answer."""
-    dose, cm3 = field.volumes[field.dose_name], field.grid.voxel_volume_mm3 / 1000
-    whole = {
-        name: volume_histogram(dose.values, fraction, cm3, name, dose.quantity, INPUT)[0]
-        for name, fraction in told.distinct.structures.items()
-    }
-    ours = (INPUT, field.dose_name)
-    shown = (whole[each.structure] if (each.method, each.quantity) == ours else each for each in found.histograms)
-    return replace(found, histograms=tuple(each for each in shown if each is not None))
+    """What is beside the maps; compared is where the surrogate answers."""
+    return replace(
+        told,
+        dose=Volume(field.grid, np.nan_to_num(field.dose), field.volumes[field.dose_name].quantity),
+        LET=field.volumes.get("LET_d"),
+        beam=None if field.several_directions else (field.beam_axis, field.beam_sign),
+        answered=curves.mask,
+        problems=(*told.problems, *unknown_dose(field)),
+    )
 
 
 def verdict(found: MapValidation) -> tuple[str, ...]:
@@ -159,7 +149,7 @@ def write_map_report(
     title: str = "Survival and RBE beside another engine",
     structures: Mapping[str, Floats] | None = None,
     ct: Volume | None = None,
-) -> Path:
+) -> Report:
     """Write the report of a validation by a map.
 
     Args:

@@ -57,7 +57,6 @@ def report_scene(
         ct: on the grid of the maps.
         more: further volumes with title and group of their layers.
     """
-    base = content.prescription_gy
     return Scene(
         title=content.title,
         grid=content.grid,
@@ -69,7 +68,7 @@ def report_scene(
             for n, (name, fraction) in enumerate((structures or {}).items())
         ),
         points=() if content.points is None else tuple(_points(content.points, curves.doses, responses)),
-        isodose=Isodose(content.dose.quantity.name, base or content.isodose_base_gy, content.dose.quantity.unit),
+        isodose=Isodose(content.dose.quantity.name, content.isodose_base_gy, content.dose.quantity.unit),
         histograms=tuple(histograms),
         profiles=tuple(profiles),
         voxels=curve_voxels(curves, field, (line.alpha_x, line.beta_x), table, content.conditions.fractions),

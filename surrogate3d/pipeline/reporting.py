@@ -132,6 +132,7 @@ def _judgement(appraisal: Appraisal) -> Judgement:
         coverage=appraisal.coverage,
         comparisons={name: found.to_json() for name, found in appraisal.comparisons.items()},
         histograms=tuple(each.to_json() for each in appraisal.histograms),
+        notes=appraisal.notes,
     )
 
 
@@ -276,14 +277,20 @@ def _summary(field: Field, validation: Validation, settings: ValidationSettings)
     own, table = (validation.table.row(name, "RBE").summary for name in (SURROGATE, "zr_table"))
     seconds, volumes = validation.table.seconds_per_voxel, checked(field).volumes
     inside = validation.curves
+    noise = f"; truth's own noise {own.floor:.2f} %" if np.isfinite(own.floor) else ""
     return (
-        Fact("Surrogate, RMS error of RBE", f"{own.rms:.2f}", "%", f"n = {own.n}; truth's own noise {own.floor:.2f} %"),
+        Fact("Surrogate, RMS error of RBE", f"{own.rms:.2f}", "%", f"n = {own.n}{noise}"),
         Fact("95 % of voxels within", f"{own.p95:.2f}", "%", f"largest error {own.max:.1f} %"),
         Fact("zr_table, RMS error of RBE", f"{table.rms:.2f}", "%", "same input, same voxels"),
         Fact("Bias of the surrogate", f"{own.bias:+.2f}".replace("-", "\N{MINUS SIGN}"), "%"),
         Fact("Tracks per voxel", f"{tracks(volumes)['median']:.0f}", "", "median over the irradiated voxels"),
         Fact("Dose explained by the spectra", f"{100 * consistency(volumes)['median']:.1f}", "%", "median; see notes"),
-        Fact("Surrogate, time per voxel", f"{1e6 * seconds[SURROGATE]:.1f}", "\N{MICRO SIGN}s", "whole field, this machine"),
+        Fact(
+            "Surrogate, time per voxel",
+            f"{1e6 * seconds[SURROGATE]:.1f}",
+            "\N{MICRO SIGN}s",
+            "whole field, this machine",
+        ),
         Fact("Out of domain", f"{int(inside.out_of_domain.sum())}", "voxels", f"of {int(inside.mask.sum())} answered"),
     )
 

@@ -140,6 +140,7 @@ def validate(
     curves = predict_curves(low, surrogate, line, table=table)
     seconds = {SURROGATE: (time.perf_counter() - start) / low.grid.n_voxels}
     seen = _seen_voxels(surrogate, low, reference)
+    _require_known_dose(reference)
     parts = regions(reference.dose, reference.beam_axis, reference.beam_sign, reference.grid.spacing_mm)
     evaluated = np.logical_or.reduce(list(parts.values())) & (reference.spectra.fluence.sum(axis=(0, 1)) > 0)
     evaluated &= ~faulty(reference)  # nothing follows from such a spectrum, nor is it simulated
@@ -197,6 +198,16 @@ def _require_independent(low: Field, high: Field) -> None:
     if high.histories < low.histories:
         raise QuantityError(
             f"the reference has {high.histories:,} histories, the input {low.histories:,}; exchange the two"
+        )
+
+
+def _require_known_dose(reference: Field) -> None:
+    unknown = np.argwhere(~np.isfinite(reference.dose))
+    if len(unknown):
+        first = tuple(int(index) for index in unknown[0])
+        raise ValueRangeError(
+            f"the dose of the reference is not finite in {len(unknown)} voxels, first {first}, so that nothing can be "
+            "judged by it; convert its run again"
         )
 
 

@@ -108,7 +108,9 @@ def histogram_tables(histograms: Iterable[Mapping[str, Any]]) -> Iterator[Html]:
             )
             for each in found
         ]
-        yield table(f"{symbol} in structures / {unit}; V95 in % of the volume", head, rows)
+        printed = "" if unit == "1" else f" {unit}"
+        based = "" if (base := found[0]["base"]) is None else f"; V95: % of the volume with 95 % of {base:g}{printed}"
+        yield table(f"{symbol} in structures / {unit}{based}", head, rows)
 
 
 def _joined(sentences: Iterable[str]) -> Iterator[str]:

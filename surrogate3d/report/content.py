@@ -105,6 +105,7 @@ class Judgement:
         coverage: of the surrogate's intervals.
         comparisons: of whole maps by quantity: plain data of schema "surrogate3d.comparison/1".
         histograms: plain data of volume histograms.
+        notes: what could not be told, in sentences.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -115,6 +116,7 @@ class Judgement:
     coverage: tuple[Coverage, ...] = ()
     comparisons: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     histograms: tuple[Mapping[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -211,6 +211,7 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
     told = content.judgement
     yield from volume_error_table(told.volume_errors)
     yield from error_tables([row.to_json() for row in told.errors], "RBE")
+    yield from (element("p", sentence[:1].upper() + sentence[1:] + ".", class_="quiet") for sentence in told.notes)
     yield from sigma_table(told.sigmas)
     yield from coverage_table(told.coverage)
     if content.validation is not None:

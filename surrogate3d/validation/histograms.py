@@ -130,7 +130,7 @@ def volume_histogram(
     weights = np.asarray(fraction[inside], dtype=np.float64)
     chosen = values[inside]
     known = np.isfinite(chosen)
-    problems = _problems(values, inside, fraction, structure, method)
+    problems = _problems(values, inside, fraction, structure, f"{quantity.symbol} of {method}")
     if not known.any():
         return None, problems
     order = np.argsort(chosen[known], kind="stable")[::-1]

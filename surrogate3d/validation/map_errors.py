@@ -6,7 +6,7 @@ the first; they are counted. What cannot be compared is counted in the row and n
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -218,12 +218,16 @@ def _empty_groups(groups: Groups) -> Iterator[Problem]:
                 yield Problem("no_voxels_in_stratum", f"{kind} {name!r}", told)
 
 
-def _not_compared(rows: Iterable[MapErrorRow]) -> Iterator[Problem]:
-    for row in rows:
-        if not row.n and row.n_missing + row.n_unknown:
-            told = f"{row.method!r} is compared in no voxel of {row.kind} {row.group!r}: {row.n_missing} have no judged"
+def _not_compared(rows: Sequence[MapErrorRow]) -> Iterator[Problem]:
+    """Groups of a map that has no compared voxel in them; of one that has none anywhere, one sentence for all."""
+    for method in dict.fromkeys(row.method for row in rows):
+        own = [row for row in rows if row.method == method]
+        for row in own if any(row.n for row in own) else own[:1]:
+            if row.n or not row.n_missing + row.n_unknown:
+                continue
+            told = f"{method!r} is compared in no voxel of {row.kind} {row.group!r}: {row.n_missing} have no judged"
             told += f" and {row.n_unknown} no reference value"
-            yield Problem("nothing_compared", f"map {row.method!r}, {row.kind} {row.group!r}", told)
+            yield Problem("nothing_compared", f"map {method!r}, {row.kind} {row.group!r}", told)
 
 
 def _count(mask: BoolArray) -> tuple[int, tuple[int, ...]]:

@@ -117,7 +117,7 @@ def test_voxels_without_a_value_are_counted_named_and_left_out():
     assert found.statistics["mean"] == 1.5
     assert found.volume_cm3 == pytest.approx(3 * 0.008)
     assert [problem.kind for problem in problems] == ["nan_in_map", "infinite_in_map"]
-    assert "'judged' has no value (NaN) in 1 of 4 voxels of 'PTV' (16.7 % of its volume), first (0, 0, 0)" in (
+    assert "'D_w of judged' has no value (NaN) in 1 of 4 voxels of 'PTV' (16.7 % of its volume), first (0, 0, 0)" in (
         problems[0].sentence
     )
     assert "first (0, 0, 3)" in problems[1].sentence

@@ -1,8 +1,9 @@
-"""A whole report in a real browser: its viewer, its tables, its print, and that a reader without a mouse finds the way."""
+"""A whole report in a real browser: its viewer, its tables, its print, and the way of a reader without a mouse."""
 
 import csv
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -90,7 +91,7 @@ def test_headings_pictures_tables_and_links_lead_a_reader_without_eyes_or_mouse(
     levels = page.evaluate("() => [...document.querySelectorAll('h1,h2,h3,h4')].map(h => Number(h.tagName[1]))")
     assert levels[0] == 1
     assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in zip(levels, levels[1:], strict=False))
+    assert all(after <= before + 1 for before, after in pairwise(levels))
     assert page.evaluate("() => [...document.images].every(i => i.alt.length > 20)")
     tables = "() => [...document.querySelectorAll('main > section table')].filter(t => !t.closest('.s3d'))"
     assert page.evaluate(f"() => ({tables})().every(t => t.caption)")
