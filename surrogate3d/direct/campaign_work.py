@@ -103,7 +103,8 @@ class Job:
         return responses, failures
 
     def _simulated(self, tasks: Sequence[VoxelTask]) -> Sequence[VoxelResponse]:
-        answers = self.backend.simulate(tasks, self.seed, self.target_se)
+        with _interruptible():
+            answers = self.backend.simulate(tasks, self.seed, self.target_se)
         found = [(answer.cell_line, answer.voxel, answer.field_id) for answer in answers]
         if found != [(known_line(name).name, t.voxel, t.field_id) for t in tasks for name in t.cell_lines]:
             raise ValueRangeError(
@@ -168,6 +169,20 @@ def core_seconds() -> float:
     """CPU time of this process, all threads, and of the external programs that it has waited for."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C in a compiled kernel comes out of numba as the cause of SystemErrors; it is no failure of the voxel."""
+    try:
+        yield
+    except SystemError as error:
+        cause: BaseException | None = error
+        while isinstance(cause, SystemError):
+            cause = cause.__cause__
+        if isinstance(cause, KeyboardInterrupt):
+            raise cause from None
+        raise
 
 
 @contextmanager
