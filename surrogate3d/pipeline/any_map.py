@@ -193,7 +193,7 @@ def _pyradplan_file(folder: Path, name: str) -> Path:
 
 
 def _of_image(path: Path, name: str) -> ReferenceMap:
-    words = [path.name, *image_notes(path)]
+    words = [path.name]
     if (path.parent / MAPS_JSON).is_file() and path.name in maps_json(path.parent)["files"]:
         own = path.name.split(".")[0]
         if own != name:
@@ -206,7 +206,8 @@ def _of_image(path: Path, name: str) -> ReferenceMap:
         words.append("by pyRadPlan, which does not state of how many fractions")
     else:
         words.append(f"taken as {name} in {quantity(name).unit}, as given; an image does not say what it holds")
-    volume = read_image(path, quantity(name))
+    volume = read_image(path, quantity(name))  # before its header is asked: a damaged file is refused here
+    words[1:1] = image_notes(path)
     values = data_file(path) if path.suffix in (".mha", ".mhd") else None
     return _of_files(volume, "; ".join(words), [path, *([values] if values else [])])
 

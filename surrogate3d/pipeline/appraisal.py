@@ -32,6 +32,9 @@ Floats = npt.NDArray[np.floating]
 COMPARED = ("zr_table", "zr_table, grouped pooling")
 """The cheap methods whose maps are compared in full beside the surrogate's."""
 
+AS_WRITTEN = "surrogate, at the input's dose"
+"""Method of the D_RBE that `predict` writes: the noise of the input's dose is in it, and no limit is on it."""
+
 INPUT_DOSE = "dose of the input"
 """Method of the comparison of the two doses."""
 
@@ -95,7 +98,7 @@ class Appraisal:
         findings: what came of the limits, for the surrogate.
         verdict: the same in words.
         problems: what a reader must know.
-        notes: what could not be told from the drawn voxels, in sentences.
+        notes: at which dose D_RBE was judged, and what could not be told from the drawn voxels, in sentences.
     """
 
     errors: tuple[MapErrorRow, ...]
@@ -170,7 +173,7 @@ def appraise(validation: Validation, judged: Judged, limits: Sequence[Limit]) ->
         findings=(),
         verdict=(),
         problems=tuple(dict.fromkeys((*before, *unjudged, *problems, *named, *no_values))),
-        notes=tuple(sentence for _, sentence in without) if sampled else (),
+        notes=(*_doses(comparisons), *(sentence for _, sentence in without if sampled)),
     )
     findings = judge(limits, _measured(found))
     return Appraisal(**{**vars(found), "findings": findings, "verdict": verdict(findings)})
@@ -242,6 +245,8 @@ def _comparisons(validation: Validation, judged: Judged, high: Field) -> dict[st
         judged.fractionation.require_prescription(high)
         cheap = {name: validation.baselines[name] for name in COMPARED}
         maps = method_maps(validation.curves, cheap, high, judged.line, judged.fractionation, "D_RBE")
+        own_dose = method_maps(validation.curves, {}, judged.low, judged.line, judged.fractionation, "D_RBE")
+        maps[AS_WRITTEN] = own_dose[SURROGATE]
         true = of_table(high, judged.table, validation.curves.mask, judged.line, judged.fractionation, "D_RBE")
         origin = f"the Zaider-Rossi table on the spectra of {words}; all at its dose"
         reference = ReferenceMap(Volume(high.grid, true, quantity("D_RBE")), origin, judged.high_id)
@@ -296,6 +301,18 @@ def _of_comparisons(comparisons: Iterable[MapComparison], dose_name: str) -> Ite
         if key not in seen and not (each.method == INPUT and each.quantity == dose_name):
             seen.add(key)
             yield own
+
+
+def _doses(comparisons: Mapping[str, MapComparison]) -> Iterator[str]:
+    """At which dose D_RBE is compared, and how far the input's own is from it."""
+    if "D_RBE" in comparisons:
+        rows = (row for name, found in comparisons.items() if name != "D_RBE" for row in found.errors)
+        apart = next(row.rms_percent for row in rows if row.kind == "all")
+        yield (
+            "D_RBE in limits, histograms and profiles is at the reference's dose, so that what differs is the RBE; "
+            f"the input's own dose differs from it by {apart:.1f} % RMS, which is not judged, and is in what `predict` "
+            f"writes ({AS_WRITTEN})"
+        )
 
 
 def unknown_dose(field: Field) -> tuple[Problem, ...]:

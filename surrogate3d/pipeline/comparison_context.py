@@ -133,10 +133,9 @@ def evaluated_voxels(reference: Volume, told: Context) -> tuple[npt.NDArray[np.b
         return np.isfinite(reference.values) & asked, (note,)
     if not dose.max() > 0:
         return asked, ("the reference is nowhere positive: compared is in all voxels",)
-    what, unit = ("the reference", reference.quantity.unit) if told.dose is None else ("the dose", "Gy")
-    note = (
-        f"compared is where {what} has at least {EVALUATED_PERCENT:g} % of its largest value, {dose.max():.4g} {unit}"
-    )
+    what, meaning = ("the reference", reference.quantity) if told.dose is None else ("the dose", told.dose.quantity)
+    largest = f"{dose.max():.4g} {meaning.unit}"
+    note = f"compared is where {what} has at least {EVALUATED_PERCENT:g} % of its largest value, {largest}"
     return ~next(iter(_dose_strata(dose, told, reference).values())) & asked, (note,)
 
 

@@ -130,7 +130,7 @@ def compare_maps(
     groups, left_out = groups_of(evaluated, truth, told)
     errors, problems = map_errors(judged, truth.values, groups)
     gammas, no_gamma = _gammas(judged, truth, told, criteria)
-    histograms, no_values = _histograms(judged, truth, told)
+    histograms, no_values = _histograms(judged, truth, told, evaluated)
     profiles = _profiles(judged, truth, told)
     sigmas = _sigmas(judged, truth, told, evaluated)
     found = MapComparison(
@@ -145,7 +145,13 @@ def compare_maps(
         findings={},
         verdict={},
         problems=(*told.problems, *problems, *no_gamma, *no_values, *(profiles.problems if profiles else ())),
-        notes=(*notes, *left_out, *_unanswered(told), *(profiles.notes if profiles else ())),
+        notes=(
+            *notes,
+            *left_out,
+            *_unanswered(told),
+            *_unlike(histograms, truth.quantity.name),
+            *(profiles.notes if profiles else ()),
+        ),
     )
     return _judged(found, limits)
 
@@ -190,10 +196,11 @@ def _of_histograms(
             continue
         for metric, key in _OF_STRUCTURES.items():
             base = other.statistics[key]
-            if not base >= STRUCTURE_CUTOFF * largest > 0:
-                continue
+            if not base >= STRUCTURE_CUTOFF * largest > 0 or own.n_missing != other.n_missing:
+                continue  # statistics of other voxels on the two sides are not compared
             apart = 100 * (own.statistics[key] / base - 1)
-            values[metric, quantity, structure, ""] = Measured(apart, min(own.n_voxels - own.n_missing, other.n_voxels))
+            n = min(each.n_voxels - each.n_missing for each in (own, other))
+            values[metric, quantity, structure, ""] = Measured(apart, n)
     return values
 
 
@@ -207,8 +214,10 @@ def _gammas(
 
 
 def _histograms(
-    judged: Mapping[str, Floats], truth: Volume, told: Context
+    judged: Mapping[str, Floats], truth: Volume, told: Context, evaluated: npt.NDArray[np.bool_]
 ) -> tuple[tuple[VolumeHistogram, ...], tuple[Problem, ...]]:
+    """A voxel without a value is a problem where one is asked for; of dose and LET beside, where is compared."""
+    everywhere = np.ones(truth.grid.shape, dtype=bool) if told.answered is None else told.answered
     beside = [each for each in (told.dose, told.LET) if each is not None and each.quantity != truth.quantity]
     maps = [(REFERENCE, truth.values, truth.quantity, told.base)]
     maps += [(name, values, truth.quantity, told.base) for name, values in judged.items()]
@@ -220,10 +229,22 @@ def _histograms(
             voxel_cm3 = truth.grid.voxel_volume_mm3 / 1000
             one, more = volume_histogram(values, fraction, voxel_cm3, structure, meaning, method, base)
             found += [] if one is None else [one]
-            missing = ~np.isfinite(values) & (fraction > 0)
-            if told.answered is None or (missing & told.answered).any() or not (fraction > 0).any():
+            asked = (evaluated if method == INPUT else everywhere) & (fraction > 0)
+            if (asked & ~np.isfinite(values)).any() or not (fraction > 0).any():
                 problems += more
     return tuple(found), tuple(problems)
+
+
+def _unlike(histograms: Sequence[VolumeHistogram], quantity: str) -> Iterator[str]:
+    """Structures in which a judged map and the reference lack values in different numbers of voxels."""
+    missing = {(each.structure, each.method): each.n_missing for each in histograms if each.quantity == quantity}
+    for (structure, method), n in missing.items():
+        other = missing.get((structure, REFERENCE), n)
+        if n != other:
+            yield (
+                f"in {structure!r} {method!r} lacks a value in {n} voxels and the reference in {other}, so that no "
+                "limit is on its statistics there"
+            )
 
 
 def _unanswered(told: Context) -> Iterator[str]:

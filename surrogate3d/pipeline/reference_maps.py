@@ -32,16 +32,19 @@ def read_reference(path: Path, name: str, grid: Grid, resample: bool = False) ->
     return on_grid(read_any_map(path, name), grid, path.name, resample)
 
 
-def on_grid(found: ReferenceMap, grid: Grid, what: str, resample: bool = False) -> ReferenceMap:
-    """A map on a grid; `what` is its name in messages. Arguments and errors as of `read_reference`."""
+def on_grid(
+    found: ReferenceMap, grid: Grid, what: str, resample: bool = False, of: str = "the judged map"
+) -> ReferenceMap:
+    """A map on a grid; `what` is its name in messages, `of` what the grid is of. The rest is as of `read_reference`."""
     volume = turned_to(found.volume, grid)
     try:
         grid.require_same(volume.grid, what)
     except GridMismatchError as error:
         if not resample:
+            hint = ", or resample (--resample)" if of == "the judged map" else ""
             raise GridMismatchError(
-                f"{what} is not on the grid of the judged map: {_differences(volume.grid, grid)}; found "
-                f"{_words(volume.grid)}, expected {_words(grid)}; export both on one grid, or resample (--resample)"
+                f"{what} is not on the grid of {of}: {_differences(volume.grid, grid)}; found "
+                f"{_words(volume.grid)}, expected {_words(grid)}; export both on one grid{hint}"
             ) from error
     else:
         return replace(found, volume=replace(volume, grid=grid))

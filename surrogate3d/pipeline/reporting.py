@@ -28,6 +28,7 @@ from surrogate3d.pipeline.validation import SURROGATE, Validation, ValidationSet
 from surrogate3d.report import Conditions, DirectPoints, Fact, Judgement, Report, ReportContent, write_report
 from surrogate3d.validation import derived_maps
 from surrogate3d.validation.acceptance import read_limits
+from surrogate3d.validation.design_weighted import VolumeError
 
 Floats = npt.NDArray[np.floating]
 
@@ -86,7 +87,10 @@ def write_validation_report(
         appraisal = appraise(validation, judged, read_limits())
     content = ReportContent(
         title=title,
-        verdict=(*verdict(validation, low, settings), *appraisal.verdict[:1]),
+        verdict=(
+            *verdict(validation, low, settings, appraisal.volume_errors.get(SURROGATE)),
+            *appraisal.verdict[:1],
+        ),
         conditions=report_conditions(low, surrogate, line, settings.fraction_dose_gy, fractions),
         maps=report_maps(low, validation.curves, line, settings.fraction_dose_gy, fractions),
         mask=validation.curves.mask,
@@ -144,17 +148,24 @@ def profile_series(comparisons: Iterable[MapComparison]) -> Iterator[Mapping[str
             yield {**shown, "series": lines}
 
 
-def verdict(validation: Validation, low: Field, settings: ValidationSettings) -> tuple[str, ...]:
-    """What the numbers say, in sentences; the first is the most important."""
+FEWEST_TOLD_APART = 20
+"""Voxels below which no method is said to be the best: too few to be drawn again from."""
+
+
+def verdict(
+    validation: Validation, low: Field, settings: ValidationSettings, volume: VolumeError | None = None
+) -> tuple[str, ...]:
+    """What the numbers say, in sentences; the first is the most important. `volume` gives the RMS its interval."""
     own = validation.table.row(SURROGATE, "RBE").summary
     rms = {name: validation.table.row(name, "RBE").summary.rms for name in SHOWN_METHODS}
     table, grouped = (rms[name] for name in SHOWN_METHODS)
     best, second = sorted({SURROGATE: own.rms, **rms}, key={SURROGATE: own.rms, **rms}.__getitem__)[:2]
     statistics = tracks(checked(low).volumes)["median"]
+    within = "" if volume is None else f"{volume.rms_low:.2f} to {volume.rms_high:.2f} for the whole volume, from "
     lead = (
         f"At {statistics:.0f} tracks per voxel the surrogate's RBE at {settings.fraction_dose_gy:g} Gy errs by "
-        f"{own.rms:.2f} % RMS ({own.n} voxels); the Zaider-Rossi table on the same input errs by {table:.2f} %, "
-        f"with species-grouped pooling by {grouped:.2f} %."
+        f"{own.rms:.2f} % RMS ({within}{own.n:,} voxels); the Zaider-Rossi table on the same input errs by "
+        f"{table:.2f} %, with species-grouped pooling by {grouped:.2f} %."
     )
     choice = {
         SURROGATE: "The surrogate is the best of the three here.",
@@ -178,6 +189,8 @@ def _distinct(validation: Validation, best: str, second: str) -> bool:
     true = validation.truth["RBE"]
     squares = [(validation.predicted[name]["RBE"] / true - 1) ** 2 for name in (best, second)]
     known = np.isfinite(squares[0]) & np.isfinite(squares[1])
+    if known.sum() < FEWEST_TOLD_APART:
+        return False
     better, worse = squares[0][known], squares[1][known]
     lots = np.random.default_rng(0).integers(known.sum(), size=(400, int(known.sum())))
     return bool(np.percentile((worse[lots] - better[lots]).mean(axis=1), 5) > 0)

@@ -27,7 +27,7 @@ def histograms_of(
         structures: of the scene.
         grid: of the scene.
         base: what V95 of doses is of, such as the prescribed dose; None leaves V95 out.
-        method: whose maps these are.
+        method: whose maps these are, but for those of the group "input".
 
     Returns:
         Histograms as plain data, and what is wrong, in sentences.
@@ -37,10 +37,12 @@ def histograms_of(
     for layer in (layer for layer in layers if layer.name in HISTOGRAMS):
         meaning = Quantity(layer.name, layer.symbol, layer.unit, layer.definition)
         of = base if layer.unit.startswith("Gy") else None
+        whose = "input" if layer.group == "input" else method
         for structure, box in boxes:
             values, fraction = np.asarray(layer.values[box]), np.asarray(structure.fraction[box])
+            start, cm3 = (box[0].start, box[1].start, box[2].start), grid.voxel_volume_mm3 / 1000
             histogram, problems = volume_histogram(
-                values, fraction, grid.voxel_volume_mm3 / 1000, structure.name, meaning, method, of
+                values, fraction, cm3, structure.name, meaning, whose, of, start=start
             )
             found += [] if histogram is None else [histogram.to_json()]
             wrong += [problem.sentence for problem in problems]

@@ -56,6 +56,8 @@ def layer_of(meaning: Quantity, values: Sliceable, **said: Any) -> Layer:
         values: (i, j, k).
         said: attributes of the layer in place of those that follow from the quantity, such as `name` and `title`.
     """
+    if isinstance(values, np.ndarray) and np.isinf(values).any():
+        values = np.where(np.isinf(values), np.nan, values)  # no colour and no code stands for it
     known, name = known_values(values), meaning.name
     ends = (float(known.min()), float(known.max())) if known.size else None
     mask = name in MASKS

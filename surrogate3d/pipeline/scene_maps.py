@@ -108,7 +108,10 @@ def scene_maps(path: Path, grid: Grid, taken: Collection[str]) -> SceneMaps:
         values: dict[str, Sliceable] = {name: MapOnDisk(path, name, grid) for name in about["maps"]}
         meanings = {name: each.meaning for name, each in values.items() if isinstance(each, MapOnDisk)}
     else:
-        found = {name: on_grid(read_any_map(path, name), grid, f"{path.name}/{name}") for name in about["maps"]}
+        found = {
+            name: on_grid(read_any_map(path, name), grid, f"{path.name}/{name}", of="the field")
+            for name in about["maps"]
+        }
         values = {name: each.volume.values for name, each in found.items()}
         meanings = {name: each.volume.quantity for name, each in found.items()}
     under = _under(about["metadata"])
@@ -118,7 +121,7 @@ def scene_maps(path: Path, grid: Grid, taken: Collection[str]) -> SceneMaps:
 
 def _one_map(path: Path, grid: Grid, taken: Collection[str]) -> SceneMaps:
     own = path.name.split(".")[0]
-    found = on_grid(read_any_map(path, own if own in QUANTITIES else "image_signal"), grid, path.name)
+    found = on_grid(read_any_map(path, own if own in QUANTITIES else "image_signal"), grid, path.name, of="the field")
     values, known = found.volume.values, found.volume.quantity
     meaning = replace(known, definition=f"{known.definition}; {found.origin}")
     return SceneMaps((_layer(meaning, values, path, None, taken),), {known.name: values}, None)

@@ -124,6 +124,7 @@ def _verdict(content: ReportContent) -> Iterator[Html]:
     yield problems_list(told.problems)
     if told.findings:
         yield findings_table(told.findings)
+    yield from (element("p", f"{sentence[:1].upper()}{sentence[1:]}.", class_="quiet") for sentence in told.notes)
 
 
 def _still(content: ReportContent, pictures: Iterator[Html]) -> Iterator[Html]:
@@ -211,7 +212,6 @@ def _accuracy(content: ReportContent) -> Iterator[Html]:
     told = content.judgement
     yield from volume_error_table(told.volume_errors)
     yield from error_tables([row.to_json() for row in told.errors], "RBE")
-    yield from (element("p", sentence[:1].upper() + sentence[1:] + ".", class_="quiet") for sentence in told.notes)
     yield from sigma_table(told.sigmas)
     yield from coverage_table(told.coverage)
     if content.validation is not None:

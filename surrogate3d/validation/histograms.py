@@ -105,6 +105,7 @@ def volume_histogram(
     method: str,
     base: float | None = None,
     points: int = 256,
+    start: tuple[int, int, int] = (0, 0, 0),
 ) -> tuple[VolumeHistogram | None, tuple[Problem, ...]]:
     """The cumulative histogram of a map in a structure.
 
@@ -117,6 +118,7 @@ def volume_histogram(
         method: whose map it is.
         base: the value that V95 is of, such as the prescribed dose, in the map's unit. It is rounded as the values are.
         points: number of levels.
+        start: of a box of a grid, the voxel of the grid that it begins with, so that messages name voxels of the grid.
 
     Returns:
         The histogram, or None where no voxel of the structure has a value; and what is wrong.
@@ -130,7 +132,7 @@ def volume_histogram(
     weights = np.asarray(fraction[inside], dtype=np.float64)
     chosen = values[inside]
     known = np.isfinite(chosen)
-    problems = _problems(values, inside, fraction, structure, f"{quantity.symbol} of {method}")
+    problems = _problems(values, inside, fraction, structure, f"{quantity.symbol} of {method}", start)
     if not known.any():
         return None, problems
     order = np.argsort(chosen[known], kind="stable")[::-1]
@@ -189,6 +191,7 @@ def _problems(
     fraction: npt.NDArray[np.floating] | npt.NDArray[np.bool_],
     structure: str,
     method: str,
+    start: tuple[int, int, int],
 ) -> tuple[Problem, ...]:
     if not inside.any():
         told = f"structure {structure!r} has no voxels on the grid, so {method!r} has no histogram there"
@@ -204,13 +207,13 @@ def _problems(
             n, percent = int(bad.sum()), 100 * float(fraction[bad].sum(dtype=np.float64)) / whole
             where = f"map {method!r}, structure {structure!r}, {voxels(n)}"
             told = f"{method!r} {word} in {n:,} of {voxels(int(inside.sum()))} of {structure!r}"
-            told += f" ({percent:.3g} % of its volume), first {_first(bad)}; they are left out of its histogram"
+            told += f" ({percent:.3g} % of its volume), first {_first(bad, start)}; they are left out of its histogram"
             found.append(Problem(kind, where, told))
     return tuple(found)
 
 
-def _first(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
-    return tuple(int(index) for index in np.argwhere(mask)[0])
+def _first(mask: npt.NDArray[np.bool_], start: tuple[int, int, int]) -> tuple[int, ...]:
+    return tuple(int(first + index) for first, index in zip(start, np.argwhere(mask)[0], strict=True))
 
 
 def _check(

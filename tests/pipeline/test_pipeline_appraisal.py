@@ -12,8 +12,9 @@ from surrogate3d.cli.console import plain
 from surrogate3d.errors import PrescriptionError
 from surrogate3d.grid import Volume, VolumeSet, quantity
 from surrogate3d.grid.regions import regions
+from surrogate3d.inference.maps import Fractionation, derive_maps
 from surrogate3d.physics.mixing import zr_table
-from surrogate3d.pipeline.appraisal import COMPARED, INPUT_DOSE, TARGET, Judged, appraise, unknown_dose
+from surrogate3d.pipeline.appraisal import AS_WRITTEN, COMPARED, INPUT_DOSE, TARGET, Judged, appraise, unknown_dose
 from surrogate3d.pipeline.validation import SURROGATE, ValidationSettings, validate
 from surrogate3d.validation.acceptance import Limit
 from surrogate3d.validation.problems import Problem
@@ -108,7 +109,12 @@ def test_weighted_doses_of_all_methods_are_taken_at_the_dose_of_the_reference(fo
     assert own.n == inside.sum() == BOX.sum()
     assert own.bias_percent == pytest.approx(error[inside].mean(), abs=2e-5)
     assert own.rms_percent == pytest.approx(np.sqrt((error[inside] ** 2).mean()), rel=1e-4)
-    assert told.methods == (SURROGATE, *COMPARED)
+    assert told.methods == (SURROGATE, *COMPARED, AS_WRITTEN)
+    own, how = (judged().low, Fractionation(2.0))
+    written = derive_maps(found.curves, own, LINE, how, ("D_RBE",))["D_RBE"].values[told.evaluated]
+    true = told.reference.volume.values[told.evaluated]
+    told_rms = row(told.errors, AS_WRITTEN, "all", "all").rms_percent
+    assert told_rms == pytest.approx(100 * np.sqrt(np.nanmean((written / true - 1) ** 2)), rel=1e-5)
     assert f"{HIGH.histories:,} histories" in told.reference.origin
     mean = next(
         each.statistics["mean"] for each in told.histograms if (each.method, each.quantity) == ("reference", "D_RBE")
@@ -260,7 +266,7 @@ def test_a_structure_without_a_judged_voxel_is_named(found):
     i, j, k = np.argwhere(found.curves.mask & np.isnan(part.truth["RBE"]))[0]
     corner[i, j, k] = 1
     told = appraise(part, judged(structures={"corner": corner, "box": np.ones(SHAPE, np.float32)}), ())
-    assert [note.split(" holds")[0] for note in told.notes] == ["structure 'corner'"]  # chance, and no problem
+    assert [note.split(" holds")[0] for note in told.notes[1:]] == ["structure 'corner'"]  # chance, and no problem
     assert "nothing_compared" not in {problem.kind for problem in told.problems}
     assert row(told.errors, SURROGATE, "structure", "box").n == 20
     one = appraise(sampled(found, 2), judged(), ())  # the target of the field was not asked for by anybody
@@ -275,6 +281,7 @@ def test_without_absolute_doses_only_their_shapes_are_compared(tmp_path):
     comparison = told.comparisons["dose_to_water"]
     assert comparison.reference.volume.quantity.unit == "of maximum"
     assert comparison.reference.volume.values.max() == pytest.approx(1)
+    assert "5 % of its largest value, 1 of maximum" in comparison.notes[0]
     d, r = (field.dose.astype(float) / field.dose.astype(float).sum() for field in (low, high))
     inside = (BOX > 0) & comparison.evaluated
     own = row(comparison.errors, INPUT_DOSE, "structure", "box")

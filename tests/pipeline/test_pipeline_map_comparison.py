@@ -88,6 +88,18 @@ def test_a_fall_one_plane_deeper_moves_the_distal_depths_by_it():
     assert line["depth_mm"] == (2.0 * DEPTH).tolist()
 
 
+def test_statistics_of_different_voxels_on_the_two_sides_are_under_no_limit():
+    hole = DOSE.copy()
+    hole[0, :, :10] = np.nan
+    box = np.zeros(GRID.shape, np.float32)
+    box[:, :, :10] = 1
+    found = compare_maps({"m": DOSE * 1.02}, reference(hole), Context(structures={"Target": box}))
+    assert ("mean_dose_percent", "D_RBE", "Target", "") not in measured_values(found, "m")
+    assert any("in 'Target' 'm' lacks a value in 0 voxels and the reference in 60" in note for note in found.notes)
+    whole = compare_maps({"m": DOSE * 1.02}, reference(DOSE), Context(structures={"Target": box}))
+    assert measured_values(whole, "m")["mean_dose_percent", "D_RBE", "Target", ""].n == 6 * 6 * 10
+
+
 def test_a_dose_beside_shows_in_profiles_and_decides_where_is_compared():
     told = Context(dose=Volume(GRID, DOSE, quantity("dose_to_water")), beam=(2, 1))
     found = compare_maps({"m": RAMP}, reference(RAMP, "RBE"), told)

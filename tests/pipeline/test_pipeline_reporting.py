@@ -8,7 +8,7 @@ import pytest
 from synthetic import LINE, TABLE, make_field, make_surrogate, prescribed, table_responses
 
 from surrogate3d.grid import Volume, VolumeSet, quantity
-from surrogate3d.pipeline.appraisal import Judged, appraise
+from surrogate3d.pipeline.appraisal import AS_WRITTEN, Judged, appraise
 from surrogate3d.pipeline.reporting import profile_series, report_maps, verdict, write_validation_report
 from surrogate3d.pipeline.validation import SURROGATE, ValidationSettings, truth_maps, validate
 
@@ -76,6 +76,7 @@ def test_cheap_methods_are_baselines_in_profiles_of_whole_maps(found):
     assert kinds == {
         "reference": "reference",
         SURROGATE: "judged",
+        AS_WRITTEN: "judged",
         "zr_table": "baseline",
         "zr_table, grouped pooling": "baseline",
     }

@@ -57,6 +57,12 @@ def test_parts_of_voxels_weigh():
     assert found.volume_cm3 == pytest.approx(0.008)
 
 
+def test_the_voxel_of_a_problem_is_one_of_the_grid_where_only_a_box_is_given():
+    values = np.array([[[1.0, 2.0], [np.nan, 3.0]]])
+    _, problems = volume_histogram(values, np.ones(values.shape), 0.008, "PTV", DOSE, "judged", start=(8, 7, 24))
+    assert [problem.sentence.split(", first ")[1].split(";")[0] for problem in problems] == ["(8, 8, 24)"]
+
+
 def test_a_voxel_outside_counts_nowhere():
     found, _ = whole(np.array([[[9.0, 2.0, np.nan]]]), np.array([[[0.0, 1.0, 0.0]]]))
     assert (found.n_voxels, found.n_missing, found.statistics["max"]) == (1, 0, 2.0)
