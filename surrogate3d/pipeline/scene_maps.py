@@ -138,13 +138,16 @@ def _about(folder: Path) -> dict[str, Any]:
 
 
 def _under(metadata: dict[str, Any]) -> Under | None:
-    line = metadata.get("cell_line") or {}
-    dose, number = metadata.get("fraction_dose_gy"), metadata.get("fractions")
-    photon = line.get("alpha_x"), line.get("beta_x")
-    if None in (*photon, dose, number):
-        return None
-    how = Fractionation(float(str(dose)), int(str(number)))
-    return Under(str(line["name"]), (float(str(photon[0])), float(str(photon[1]))), how, str(metadata.get("field_id")))
+    try:
+        line = metadata.get("cell_line") or {}
+        dose, number = metadata.get("fraction_dose_gy"), metadata.get("fractions")
+        alpha_x, beta_x = line.get("alpha_x"), line.get("beta_x")
+        if dose is None or number is None or alpha_x is None or beta_x is None:
+            return None
+        how = Fractionation(float(dose), int(number))
+        return Under(str(line["name"]), (float(alpha_x), float(beta_x)), how, str(metadata.get("field_id")))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise FormatError(f"{MAPS_JSON} says of its maps what cannot be read ({error}); predict them again") from error
 
 
 def _layer(meaning: Quantity, values: Sliceable, path: Path, under: Under | None, taken: Collection[str]) -> Layer:

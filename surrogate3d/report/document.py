@@ -81,7 +81,7 @@ def render(content: ReportContent) -> str:
     sections = [
         _header(content),
         section("verdict", "Limits and problems", *_verdict(content)),
-        section("conditions", "What these numbers stand under", _conditions(content)),
+        section("conditions", "Conditions", _conditions(content)),
         section("explore", "Slices, histograms, profiles, voxels", *viewer_parts(content.scene)),
         section("maps", "Maps", *_still(content, _maps(content))),
         section("profiles", "Along the beam", _profiles(content)),

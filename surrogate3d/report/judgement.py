@@ -25,7 +25,8 @@ def findings_table(findings: Sequence[Finding]) -> Html:
         head = ("limit", "outcome", "of", "value", "limit value", "n", "source")
         parts.append(table("Acceptance limits", head, map(_finding, measured)))
     if rest:
-        parts.append(element("p", f"Nothing was measured for: {', '.join(rest)}.", class_="quiet"))
+        why = "not compared here, below a tenth of the largest value, or of other voxels than the reference"
+        parts.append(element("p", f"Nothing to judge for: {', '.join(rest)} ({why}).", class_="quiet"))
     return join(parts)
 
 

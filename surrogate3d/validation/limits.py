@@ -34,8 +34,8 @@ METRICS: dict[str, tuple[str, str]] = {
 """Unit and meaning of every metric that a limit can be on."""
 
 STRUCTURE_CUTOFF = 0.10
-"""Of the base dose. Structures whose reference value (D98, D2, mean) is below it have no measured value, since relative
-errors of nearly nothing say nothing. It is the dose cutoff of TG-218."""
+"""Of the largest reference value. Structures whose reference value (D98, D2, mean) is below it have no measured value,
+since relative errors of nearly nothing say nothing. It is the dose cutoff of TG-218."""
 
 SIGNED = ("bias_percent", "D98_percent", "D2_percent", "mean_dose_percent", "range_mm")
 """Metrics that are judged by their magnitude; their limits are `at_most`."""

@@ -123,7 +123,9 @@ def test_damaged_maps_are_refused(plan, tmp_path):
                tmp_path / "maps", ("zarr",), {})  # fmt: skip
     about = tmp_path / "maps" / "maps.json"
     good = about.read_text()
-    for text, words in (("{", "is damaged"), (json.dumps(json.loads(good) | {"schema": "x/1"}), "schema 'x/1'")):
+    odd = json.dumps(json.loads(good) | {"metadata": ["not", "a", "table"]})
+    other = json.dumps(json.loads(good) | {"schema": "x/1"})
+    for text, words in (("{", "is damaged"), (other, "schema 'x/1'"), (odd, "what cannot be read")):
         about.write_text(text)
         with pytest.raises(FormatError, match=words):
             plan_scene(SceneRequest(plan.store, (tmp_path / "maps",)))

@@ -72,7 +72,7 @@ def test_findings_name_limit_value_n_and_source_gravest_first() -> None:
 
 
 def test_what_was_not_measured_is_named_below() -> None:
-    assert "Nothing was measured for: has none." in findings_table(FINDINGS)
+    assert "Nothing to judge for: has none (not compared here" in findings_table(FINDINGS)
     only = findings_table(judge(LIMITS[-1:], {}))
     assert "<table>" not in only
     assert "has none" in only
