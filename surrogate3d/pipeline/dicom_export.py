@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from surrogate3d.errors import FormatError, PrescriptionError, QuantityError, StoreError, UnknownNameError
+from surrogate3d.errors import PrescriptionError, QuantityError, StoreError, UnknownNameError
 from surrogate3d.grid import Volume, quantity
 from surrogate3d.io.dicom_write import RtDoseOptions, write_rtdose
 from surrogate3d.io.field_store import field_id, read_dose_field
-from surrogate3d.io.images import MAPS_SCHEMA, read_image, read_maps
+from surrogate3d.io.images import read_image, read_maps
+from surrogate3d.pipeline.any_map import MAPS_JSON, maps_json, require_map_unit
 from surrogate3d.pipeline.map_summary import comment
-
-MAPS_JSON = "maps.json"
 
 
 def export_dose(
@@ -50,33 +48,21 @@ def export_dose(
 def _load(source: Path, name: str) -> tuple[Volume, tuple[str, ...], dict[str, Any]]:
     """Volume, words for the comment by importance, and parameters."""
     if (source / MAPS_JSON).is_file():
-        about = _maps_json(source)
+        about = maps_json(source)
         return _of_maps(source, name, about), comment(about["metadata"]), about["metadata"]
     if source.is_dir():
         return _of_field(source, name)
-    listed = _maps_json(source.parent) if (source.parent / MAPS_JSON).is_file() else {}
+    listed = maps_json(source.parent) if (source.parent / MAPS_JSON).is_file() else {}
     if source.name not in listed.get("files", []):
         return read_image(source, quantity(name)), (), {"image": source.name}
     if source.name.split(".")[0] != name:
         raise QuantityError(f"{source} is the map of {source.name.split('.')[0]}, not of {name}; name that quantity")
-    _require_unit(listed, name, source)
+    require_map_unit(listed, name, source)
     return read_image(source, quantity(name)), comment(listed["metadata"]), listed["metadata"]
 
 
-def _maps_json(folder: Path) -> dict[str, Any]:
-    try:
-        about = json.loads((folder / MAPS_JSON).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{folder / MAPS_JSON} is not JSON: {error}; predict the maps again") from error
-    if not isinstance(about, dict) or about.get("schema") != MAPS_SCHEMA:
-        raise FormatError(f"{folder / MAPS_JSON} does not describe our maps, expected schema {MAPS_SCHEMA}")
-    return about
-
-
 def _of_maps(folder: Path, name: str, about: Mapping[str, Any]) -> Volume:
-    if name not in about["maps"]:
-        raise UnknownNameError(f"{folder} has no map {name!r}; it has {', '.join(about['maps'])}")
-    _require_unit(about, name, folder)
+    require_map_unit(about, name, folder)
     # MetaImage before NIfTI: it keeps positions in double precision
     files = [f"{name}.mha", f"{name}.nrrd", f"{name}.nii.gz", f"{name}.nii"]
     for file in files:
@@ -85,12 +71,6 @@ def _of_maps(folder: Path, name: str, about: Mapping[str, Any]) -> Volume:
     if "maps.zarr" in about["files"]:
         return read_maps(folder)[name]
     raise StoreError(f"{folder / MAPS_JSON} lists no file of {name}; predict the maps again")
-
-
-def _require_unit(about: Mapping[str, Any], name: str, where: Path) -> None:
-    found, expected = about["maps"][name]["unit"], quantity(name).unit
-    if found != expected:
-        raise QuantityError(f"{where}: {name} is in {found}, expected {expected}; predict the maps again")
 
 
 def _of_field(path: Path, name: str) -> tuple[Volume, tuple[str, ...], dict[str, Any]]:
