@@ -282,6 +282,8 @@ def _reference(against: Against, field: Field) -> tuple[Field | None, ReferenceM
     if against.path is None:
         return None, None, ""
     if against.quantity is None:
+        if against.path.is_file():
+            raise ConfigError(f"{against.path} is a file and no field store; say what map it holds: --quantity D_RBE")
         return read_field(against.path), None, field_id(against.path)
     found = read_reference(against.path, against.quantity, field.grid, against.resample)
     return None, found, found.sha256

@@ -232,6 +232,7 @@ def test_a_quantity_that_cannot_be_judged_is_refused(plan: Any, field: Any, tmp_
     report = ("--report", tmp_path / "r.html")
     assert "none was given" in refuse(*judge(plan, "--quantity", "D_RBE", *report))
     given = judge(plan, "--reference", map_, *report)
+    assert "is a file and no field store; say what map it holds: --quantity" in refuse(*given)
     assert "LET_d does not follow from survival curves" in refuse(*given, "--quantity", "LET_d")
     assert "unknown quantity 'banana'" in refuse(*given, "--quantity", "banana")
     physical = effective(tmp_path, field, DoseType="PHYSICAL")
