@@ -254,13 +254,13 @@ def _comparisons(validation: Validation, judged: Judged, high: Field) -> dict[st
     dose, own = (field.volumes[field.dose_name] for field in (high, judged.low))
     told = replace(told, answered=None)  # a dose is known everywhere
     if not judged.absolute:
-        dose, own = _relative(dose, dose), _relative(own, dose)
+        dose, own = relative_dose(dose, dose), relative_dose(own, dose)
         told = replace(told, dose=dose, base=None)
     found[high.dose_name] = compare_maps({INPUT_DOSE: own.values}, ReferenceMap(dose, words, judged.high_id), told)
     return found
 
 
-def _relative(dose: Volume, reference: Volume) -> Volume:
+def relative_dose(dose: Volume, reference: Volume) -> Volume:
     """A dose of no absolute scale: of the reference's integral, and as a part of the reference's maximum."""
     integral = np.nansum(reference.values, dtype=float) / np.nansum(dose.values, dtype=float)
     values = np.nan_to_num(dose.values) * np.float32(integral / np.nanmax(reference.values))
@@ -274,7 +274,7 @@ def _histograms(
     if comparisons:
         return tuple(_of_comparisons(comparisons.values(), judged.low.dose_name)), ()
     dose = judged.low.volumes[judged.low.dose_name]
-    maps = [(dose if judged.absolute else _relative(dose, dose), INPUT)]
+    maps = [(dose if judged.absolute else relative_dose(dose, dose), INPUT)]
     maps += [(judged.low.volumes["LET_d"], INPUT)] if "LET_d" in judged.low.volumes else []
     if judged.absolute:
         own = derive_maps(validation.curves, judged.low, judged.line, judged.fractionation, ("D_RBE",))

@@ -106,9 +106,11 @@ def profiles_along(
         if not weights.any():
             continue
         found = {name: _profile(each, weights, beam, reference, how) for name, each in maps.items()}
-        shown = [(name, kinds[name], profile) for name, profile in found.items()]
+        unit = reference.quantity.unit
+        shown = [(name, kinds[name], unit, profile) for name, profile in found.items()]
         if dose_quantity is not None:
-            shown.append((dose_quantity.symbol, "dose", _profile(dose, weights, beam, reference, how)))
+            profile = _profile(dose, weights, beam, reference, how)
+            shown.append((dose_quantity.symbol, "dose", dose_quantity.unit, profile))
         series.append(_shown(title, reference.quantity, found[REFERENCE], shown))
         if is_dose:
             depths += [each for name in judged for each in _depths(name, found[name], found[REFERENCE])]
@@ -123,7 +125,7 @@ def _profile(
 
 
 def _shown(
-    title: str, meaning: Quantity, first: DepthProfile, kinds: list[tuple[str, str, DepthProfile]]
+    title: str, meaning: Quantity, first: DepthProfile, kinds: list[tuple[str, str, str, DepthProfile]]
 ) -> dict[str, Any]:
     return {
         "title": f"{meaning.symbol} {title}",
@@ -132,8 +134,8 @@ def _shown(
         "unit": meaning.unit,
         "depth_mm": first.depth_mm.tolist(),
         "series": [
-            {"name": name, "kind": kind, "values": profile.to_json()["values"], "half_width": None}
-            for name, kind, profile in kinds
+            {"name": name, "kind": kind, "unit": unit, "values": profile.to_json()["values"], "half_width": None}
+            for name, kind, unit, profile in kinds
         ],
     }
 

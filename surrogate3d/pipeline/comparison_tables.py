@@ -104,9 +104,8 @@ def _profiles(about: Mapping[str, Any]) -> Iterator[Row]:
     yield ("profile", "series", "kind", "unit", "depth / mm", "value")
     for profile in about["profiles"]:
         for series in profile["series"]:
-            unit = "Gy" if series["kind"] == "dose" else profile["unit"]
             for depth, value in zip(profile["depth_mm"], series["values"], strict=True):
-                yield (profile["title"], series["name"], series["kind"], unit, depth, value)
+                yield (profile["title"], series["name"], series["kind"], series["unit"], depth, value)
 
 
 def _distal_depths(about: Mapping[str, Any]) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from surrogate3d.inference.maps import ALWAYS, PRESCRIBED, Fractionation, requir
 from surrogate3d.model.bundle import Surrogate
 from surrogate3d.physics.cell_line import CellLine
 from surrogate3d.pipeline.any_map import ReferenceMap
-from surrogate3d.pipeline.appraisal import COMPARED, unknown_dose
+from surrogate3d.pipeline.appraisal import COMPARED, relative_dose, unknown_dose
 from surrogate3d.pipeline.comparison_context import Context
 from surrogate3d.pipeline.in_memory import table_for
 from surrogate3d.pipeline.map_comparison import MapComparison, compare_maps
@@ -108,9 +108,10 @@ def validate_by_map(
 
 def _context(field: Field, curves: CurveMap, told: Context) -> Context:
     """What is beside the maps; compared is where the surrogate answers."""
+    dose = Volume(field.grid, np.nan_to_num(field.dose), field.volumes[field.dose_name].quantity)
     return replace(
         told,
-        dose=Volume(field.grid, np.nan_to_num(field.dose), field.volumes[field.dose_name].quantity),
+        dose=dose if field.prescription else relative_dose(dose, dose),
         LET=field.volumes.get("LET_d"),
         beam=None if field.several_directions else (field.beam_axis, field.beam_sign),
         answered=curves.mask,
