@@ -81,7 +81,7 @@ def run_blocks(found: list[Block], folder: Path, look: Look = lambda address: No
     names: dict[str, Any] = {"__name__": "__main__"}
     with chdir(folder):
         for block in found:
-            if block.language == "python":
+            if block.language == "python":  # of our own pages, which are code to be run; nothing that a user hands in
                 exec(compile(block.code, block.where, "exec"), names)
             elif all(line.startswith(OURS) for line in _lines(block.code)):
                 for line in _lines(block.code):

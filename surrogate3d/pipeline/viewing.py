@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import webbrowser
+from contextlib import suppress
 from typing import Any
 
 from surrogate3d.pipeline.scenes import SceneRequest, plan_scene
@@ -40,8 +41,7 @@ def serve(server: ViewServer, browser: bool) -> None:
     if browser:
         webbrowser.open(server.url)
     try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        pass  # the usual end
+        with suppress(KeyboardInterrupt):  # the usual end
+            server.serve_forever()
     finally:
         server.server_close()

@@ -10,7 +10,31 @@ import numpy.typing as npt
 from PIL import Image
 
 Voxel = tuple[int, int, int]
+MINIMUM_CONTRAST = 4.5  # WCAG 2.2 AA, text
 VIEWER = "document.querySelector('[data-s3d-root]').s3d"
+
+
+# Contrast of every piece of text with what lies behind it, by the formula of WCAG 2.2.
+_CONTRASTS = """(selector) => {
+  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
+  const share = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
+  const light = ([r, g, b]) => 0.2126 * share(r) + 0.7152 * share(g) + 0.0722 * share(b);
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
+    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
+  const found = [];
+  for (const e of document.querySelectorAll(selector)) {
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!(own || ["text", "number"].includes(e.type)) || !e.getClientRects().length) continue;
+    found.push([e.tagName + "." + e.className, ratio(light(parse(getComputedStyle(e).color)), light(behind(e)))]);
+  }
+  return found;
+}"""
+
+
+def contrasts(page: Any, selector: str) -> list[tuple[str, float]]:
+    """Every element that shows text, and its contrast with what lies behind it."""
+    return [(name, ratio) for name, ratio in page.evaluate(_CONTRASTS, selector)]
 
 
 def settle(page: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from slicer_page import at, do, settle, texts, values
+from slicer_page import MINIMUM_CONTRAST, at, contrasts, do, settle, texts, values
 from synthetic import LINE, TABLE, make_field, make_surrogate, prescribed
 
 from surrogate3d.grid import Volume, VolumeSet, quantity
@@ -98,6 +98,15 @@ def test_headings_pictures_tables_and_links_lead_a_reader_without_eyes_or_mouse(
     targets = page.evaluate("() => [...document.querySelectorAll('nav a')].map(a => a.getAttribute('href'))")
     assert len(targets) > 5
     assert all(page.locator(target).count() == 1 for target in targets)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_its_text_has_the_contrast_of_wcag_aa(open_page, made, scheme):
+    page = settle(open_page(made[0], color_scheme=scheme))
+    page.evaluate("() => document.querySelectorAll('details').forEach(d => { d.open = true; })")
+    found = contrasts(page, "main *")
+    assert len(found) > 500
+    assert not [entry for entry in found if entry[1] < MINIMUM_CONTRAST]
 
 
 def test_it_prints_whole_with_the_still_pictures(open_page, made, tmp_path):

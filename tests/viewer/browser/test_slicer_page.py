@@ -8,28 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 from scenes import page_of
-from slicer_page import VIEWER, canvas, do, settle, values
+from slicer_page import MINIMUM_CONTRAST, VIEWER, canvas, contrasts, do, settle, values
 
 SHAPE = (20, 16, 48)
-MINIMUM_CONTRAST = 4.5  # WCAG 2.2 AA, text
 MINIMUM_CONTRAST_OF_PARTS = 3.0  # WCAG 2.2 AA, 1.4.11
-
-# Contrast of every piece of text with what lies behind it, by the formula of WCAG 2.2.
-CONTRASTS = """() => {
-  const parse = (c) => c.match(/[\\d.]+/g).map(Number);
-  const share = (v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4);
-  const light = ([r, g, b]) => 0.2126 * share(r) + 0.7152 * share(g) + 0.0722 * share(b);
-  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  const behind = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor);
-    if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const found = [];
-  for (const e of document.querySelectorAll(".s3d-viewer *")) {
-    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
-    if (!(own || ["text", "number"].includes(e.type)) || !e.getClientRects().length) continue;
-    found.push([e.tagName + "." + e.className, ratio(light(parse(getComputedStyle(e).color)), light(behind(e)))]);
-  }
-  return found;
-}"""
 
 NAMELESS = """() => [...document.querySelectorAll(".s3d-viewer :is(button, input, select, canvas[tabindex], summary)")]
   .filter((e) => ![e.ariaLabel, e.closest("label")?.innerText, e.innerText].some((name) => name?.trim()))
@@ -69,7 +51,7 @@ def test_all_text_has_the_contrast_of_wcag_aa(open_page, made, scheme):
     do(page, "viewer.say('An example of what is said.')")
     page.locator(".s3d-help summary").click()
     values(page)
-    found = page.evaluate(CONTRASTS)
+    found = contrasts(page, ".s3d-viewer *")
     assert len(found) > 60
     assert not [entry for entry in found if entry[1] < MINIMUM_CONTRAST]
 
